@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The command line of `plugvm run`: what the operator asks for, as a configuration of the library.
+ */
+#include "cli/options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+enum option_id {
+	OPTION_CPUS = 'c',
+	OPTION_HELP = 'h',
+	OPTION_QUIET = 'q',
+	OPTION_VERBOSE = 'v',
+	OPTION_KVM_DEVICE = 256,
+	OPTION_DISABLE_SANDBOX,
+	OPTION_ENV,
+	OPTION_STDIN,
+	OPTION_STDOUT,
+	OPTION_GRACE,
+	OPTION_START_TIMEOUT,
+	OPTION_ANSWER_TIMEOUT,
+};
+
+static const struct option long_options[] = {
+    {"cpus", required_argument, NULL, OPTION_CPUS},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"quiet", no_argument, NULL, OPTION_QUIET},
+    {"verbose", no_argument, NULL, OPTION_VERBOSE},
+    {"kvm-device", required_argument, NULL, OPTION_KVM_DEVICE},
+    {"disable-sandbox", no_argument, NULL, OPTION_DISABLE_SANDBOX},
+    {"env", required_argument, NULL, OPTION_ENV},
+    {"stdin", required_argument, NULL, OPTION_STDIN},
+    {"stdout", required_argument, NULL, OPTION_STDOUT},
+    {"grace", required_argument, NULL, OPTION_GRACE},
+    {"start-timeout", required_argument, NULL, OPTION_START_TIMEOUT},
+    {"answer-timeout", required_argument, NULL, OPTION_ANSWER_TIMEOUT},
+    {NULL, 0, NULL, 0},
+};
+
+void options_print_usage(void)
+{
+	printf("usage: plugvm run [OPTION...] -- PLUGIN [ARGUMENT...]\n"
+	       "       plugvm help | plugvm --version\n"
+	       "\n"
+	       "Run a virtual machine whose brain is the program PLUGIN.\n"
+	       "\n"
+	       "  -c, --cpus N             number of vCPUs, 1 to 16 (1)\n"
+	       "      --kvm-device PATH    the KVM device (/dev/kvm); fd:N for one that is open as fd N\n"
+	       "      --disable-sandbox    run the plugin with all your rights, and do not warn of that\n"
+	       "      --env NAME[=VALUE]   give the plugin an environment variable; without VALUE, this\n"
+	       "                           program's own. CROSVM_STATS and PLUGVM_* are given by themselves\n"
+	       "      --stdin null|inherit|FILE\n"
+	       "                           what the plugin reads (null)\n"
+	       "      --stdout null|inherit|FILE\n"
+	       "                           where the plugin's output goes (inherit)\n"
+	       "      --grace MS           between asking the plugin to exit and killing it (1000)\n"
+	       "      --start-timeout MS   end the VM if the plugin has not started it by then (0: never)\n"
+	       "      --answer-timeout MS  end the VM if the plugin takes longer for an event (0: never)\n"
+	       "  -v, --verbose            say more, and account for the exits at the end\n"
+	       "  -q, --quiet              only errors\n"
+	       "  -h, --help               this text\n"
+	       "\n"
+	       "Exit status: 0 the plugin exited with 0; 1 with another status; 2 usage; 3 environment;\n"
+	       "4 plugin killed by a signal; 5 guest crashed; 6 KVM error; 7 protocol error or timeout;\n"
+	       "8 jail; 9 plugin not found or not executable; 128+N stopped by signal N.\n");
+}
+
+static int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+static int usage_error(const char *format, ...)
+{
+	va_list arguments;
+	va_start(arguments, format);
+	fprintf(stderr, "plugvm: ");
+	vfprintf(stderr, format, arguments);
+	fprintf(stderr, "\nplugvm: try `plugvm run --help`\n");
+	va_end(arguments);
+	return STATUS_USAGE;
+}
+
+/* Parse a decimal number from `least` to `most`. */
+static bool parse_number(const char *text, unsigned long least, unsigned long most, unsigned *out_number)
+{
+	char *end;
+	errno = 0;
+	unsigned long number = strtoul(text, &end, 10);
+	/* strtoul takes signs and blanks; an option does not. */
+	if (text[0] < '0' || text[0] > '9' || *end || errno || number < least || number > most)
+		return false;
+	*out_number = (unsigned)number;
+	return true;
+}
+
+static int take_number(const char *option, unsigned least, unsigned most, unsigned *out_number)
+{
+	if (parse_number(optarg, least, most, out_number))
+		return STATUS_OK;
+	return usage_error("%s takes a number from %u to %u, not '%s'", option, least, most, optarg);
+}
+
+static int take_kvm_device(struct options *options)
+{
+	unsigned fd;
+	if (strncmp(optarg, "fd:", 3) != 0) {
+		options->machine.kvm_path = optarg;
+		options->machine.kvm_fd = -1;
+		return STATUS_OK;
+	}
+	if (!parse_number(optarg + 3, 0, INT_MAX, &fd))
+		return usage_error("--kvm-device fd:N takes a file descriptor number, not '%s'", optarg + 3);
+	options->machine.kvm_fd = (int)fd;
+	return STATUS_OK;
+}
+
+static bool add_env(struct options *options, const char *variable)
+{
+	const char **grown = realloc(options->env, (options->env_count + 2) * sizeof(grown[0]));
+	if (!grown)
+		return false;
+	options->env = grown;
+	options->env[options->env_count++] = variable;
+	options->env[options->env_count] = NULL;
+	return true;
+}
+
+/* Returns the "NAME=VALUE" of this process, or NULL. `length` is that of NAME. */
+static const char *own_variable(const char *name, size_t length)
+{
+	for (char **variable = environ; variable && *variable; variable++) {
+		if (strncmp(*variable, name, length) == 0 && (*variable)[length] == '=')
+			return *variable;
+	}
+	return NULL;
+}
+
+static int take_env(struct options *options)
+{
+	size_t length = strcspn(optarg, "=");
+	if (length == 0)
+		return usage_error("--env takes NAME or NAME=VALUE, not '%s'", optarg);
+	if (length == strlen("CROSVM_SOCKET") && strncmp(optarg, "CROSVM_SOCKET", length) == 0)
+		return usage_error("CROSVM_SOCKET is for this program to set");
+	const char *variable = optarg[length] ? optarg : own_variable(optarg, length);
+	if (variable && !add_env(options, variable))
+		return usage_error("out of memory");
+	return STATUS_OK;
+}
+
+/* What the plugin gets without being told to: its own switches. */
+static bool add_default_env(struct options *options)
+{
+	for (char **variable = environ; variable && *variable; variable++) {
+		if (strncmp(*variable, "PLUGVM_", 7) == 0 || strncmp(*variable, "CROSVM_STATS=", 13) == 0) {
+			if (!add_env(options, *variable))
+				return false;
+		}
+	}
+	return true;
+}
+
+static int take_stdio(const char *option, int flags, bool *out_inherit, int *fd)
+{
+	fd_close(fd);
+	*out_inherit = strcmp(optarg, "inherit") == 0;
+	if (*out_inherit || strcmp(optarg, "null") == 0)
+		return STATUS_OK;
+	*fd = open(optarg, flags | O_CLOEXEC | O_NOCTTY, 0666);
+	if (*fd < 0)
+		return usage_error("%s %s: %s", option, optarg, strerror(errno));
+	return STATUS_OK;
+}
+
+/* Find the plugin as a shell would: a name without a slash is looked up in PATH. */
+static int take_plugin(struct options *options, const char *name)
+{
+	if (strchr(name, '/')) {
+		options->path = strdup(name);
+		return options->path ? STATUS_OK : usage_error("out of memory");
+	}
+	const char *path = getenv("PATH");
+	while (path && name[0]) {
+		size_t length = strcspn(path, ":");
+		char *candidate;
+		if (asprintf(&candidate, "%.*s/%s", length ? (int)length : 1, length ? path : ".", name) < 0)
+			return usage_error("out of memory");
+		if (access(candidate, X_OK) == 0) {
+			options->path = candidate;
+			return STATUS_OK;
+		}
+		free(candidate);
+		path = path[length] ? path + length + 1 : NULL;
+	}
+	fprintf(stderr, "plugvm: plugin '%s' was not found in PATH%s\n", name,
+	        access(name, F_OK) == 0 ? "; the one in this directory would be ./NAME" : "");
+	return STATUS_PLUGIN_FILE;
+}
+
+static int take_option(struct options *options, int id)
+{
+	struct plugvm_machine_config *machine = &options->machine;
+	switch ((enum option_id)id) {
+	case OPTION_CPUS:
+		return take_number("--cpus", 1, 16, &machine->vcpu_count);
+	case OPTION_KVM_DEVICE:
+		return take_kvm_device(options);
+	case OPTION_DISABLE_SANDBOX:
+		options->disable_sandbox = true;
+		return STATUS_OK;
+	case OPTION_ENV:
+		return take_env(options);
+	case OPTION_STDIN:
+		return take_stdio("--stdin", O_RDONLY, &options->inherit_stdin, &machine->stdin_fd);
+	case OPTION_STDOUT:
+		return take_stdio("--stdout", O_WRONLY | O_CREAT | O_TRUNC, &options->inherit_stdout,
+		                  &machine->stdout_fd);
+	case OPTION_GRACE:
+		return take_number("--grace", 0, INT_MAX, &machine->grace_ms);
+	case OPTION_START_TIMEOUT:
+		return take_number("--start-timeout", 0, INT_MAX, &machine->start_timeout_ms);
+	case OPTION_ANSWER_TIMEOUT:
+		return take_number("--answer-timeout", 0, INT_MAX, &machine->answer_timeout_ms);
+	case OPTION_QUIET:
+		options->verbosity = QUIET;
+		return STATUS_OK;
+	case OPTION_VERBOSE:
+		options->verbosity = VERBOSE;
+		machine->measure = true;
+		return STATUS_OK;
+	case OPTION_HELP:
+		break;
+	}
+	return usage_error("see above");
+}
+
+int options_parse(struct options *options, int argc, char **argv)
+{
+	*options = (struct options){
+	    .machine = {.size = sizeof(options->machine),
+	                .kvm_fd = -1,
+	                .vcpu_count = 1,
+	                .stdin_fd = -1,
+	                .stdout_fd = -1,
+	                .die_with_thread = true,
+	                .grace_ms = 1000},
+	    .inherit_stdout = true,
+	    .verbosity = NORMAL,
+	};
+	if (!add_default_env(options))
+		return usage_error("out of memory");
+
+	optind = 1;
+	int id;
+	/* '+': the plugin's own options are not ours. */
+	while ((id = getopt_long(argc, argv, "+c:hqv", long_options, NULL)) != -1) {
+		if (id == OPTION_HELP) {
+			options_print_usage();
+			return STATUS_OK;
+		}
+		int status = take_option(options, id);
+		if (status != STATUS_OK)
+			return status;
+	}
+	if (optind == argc || !argv[optind][0])
+		return usage_error("no plugin was named");
+	int status = take_plugin(options, argv[optind]);
+	options->machine.path = options->path;
+	options->machine.argv = (const char *const *)argv + optind;
+	options->machine.env = options->env;
+	return status;
+}
+
+void options_fini(struct options *options)
+{
+	fd_close(&options->machine.stdin_fd);
+	fd_close(&options->machine.stdout_fd);
+	free(options->path);
+	free(options->env);
+}

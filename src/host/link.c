@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The host's end of one vCPU channel.
+ */
+#include "host/link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/packet.h"
+#include "base/sys.h"
+#include "wire/limits.h"
+
+/* Requests that a plugin may have sent, against the rules, while its vCPU ran. More of them is an attack. */
+#define STALE_REQUESTS_MAX 64
+
+static const uint8_t zeros[LIMIT_ACCESS_BYTES];
+
+int link_init(struct vcpu_link *link, uint32_t cpu, struct ranges *ranges, unsigned answer_timeout_ms,
+              bool measure)
+{
+	memset(link, 0, sizeof(*link));
+	link->cpu = cpu;
+	link->ranges = ranges;
+	link->answer_timeout_ms = answer_timeout_ms;
+	link->requests = link->events = link->plugin_ends[0] = link->plugin_ends[1] = -1;
+	atomic_init(&link->cut, false);
+	atomic_init(&link->failed, false);
+
+	int pair[2];
+	if (sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	link->requests = pair[0];
+	link->plugin_ends[0] = pair[1];
+	if (sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		goto fail;
+	link->events = pair[0];
+	link->plugin_ends[1] = pair[1];
+	if (answer_timeout_ms > 0) {
+		/* A plugin that does not read its replies makes send block: the same limit holds there. */
+		struct timeval timeout = {.tv_sec = answer_timeout_ms / 1000,
+		                          .tv_usec = (answer_timeout_ms % 1000) * 1000};
+		if (setsockopt(link->events, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
+			goto fail;
+	}
+
+	errno = ENOMEM;
+	link->request = malloc(LIMIT_VCPU_REQUEST_BYTES);
+	link->response = malloc(LINK_RESPONSE_BYTES);
+	if (!link->request || !link->response || counts_init(&link->counts, measure) < 0)
+		goto fail;
+	return 0;
+fail:;
+	int code = errno;
+	link_fini(link);
+	return -code;
+}
+
+void link_fini(struct vcpu_link *link)
+{
+	fd_close(&link->requests);
+	fd_close(&link->events);
+	fd_close_pair(link->plugin_ends);
+	free(link->request);
+	free(link->response);
+	link->request = link->response = NULL;
+	counts_fini(&link->counts);
+}
+
+void link_cut(struct vcpu_link *link)
+{
+	/* The flag first: whoever is woken by the shutdown must find it set. */
+	atomic_store(&link->cut, true);
+	shutdown(link->requests, SHUT_RDWR);
+	shutdown(link->events, SHUT_RDWR);
+}
+
+int link_check(const struct vcpu_link *link)
+{
+	if (atomic_load_explicit(&link->cut, memory_order_acquire))
+		return -ECANCELED;
+	return atomic_load_explicit(&link->failed, memory_order_relaxed) ? -EPROTO : 0;
+}
+
+/* Note what went wrong and return the error, or -ECANCELED if the link was cut meanwhile, which explains anything.
+ */
+static int link_fail(struct vcpu_link *link, int error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+static int link_fail(struct vcpu_link *link, int error, const char *format, ...)
+{
+	if (atomic_load(&link->cut))
+		return -ECANCELED;
+	atomic_store_explicit(&link->failed, true, memory_order_relaxed);
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(link->fault, sizeof(link->fault), format, arguments);
+	va_end(arguments);
+	return error;
+}
+
+static int link_send(struct vcpu_link *link, const wire_VcpuResponse *response)
+{
+	ssize_t size = wire_encode_vcpu_response(response, link->response, LINK_RESPONSE_BYTES);
+	assert(size >= 0); /* the host's own message, whose parts are bounded */
+	uint8_t header[WIRE_FRAME_HEADER_MAX];
+	struct iovec frame[] = {
+	    {.iov_base = header, .iov_len = wire_frame_header((uint32_t)size, header)},
+	    {.iov_base = link->response, .iov_len = (size_t)size},
+	};
+	struct msghdr message = {.msg_iov = frame, .msg_iovlen = 2};
+	while (sys.sendmsg(link->events, &message, MSG_NOSIGNAL) < 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno == EAGAIN)
+			return link_fail(link, -ETIMEDOUT, "the plugin did not read its replies for %u ms",
+			                 link->answer_timeout_ms);
+		return link_fail(link, -EPIPE, "the plugin has closed the channel");
+	}
+	return 0;
+}
+
+static int link_send_error(struct vcpu_link *link, int code)
+{
+	wire_VcpuResponse response = {.error = code};
+	return link_send(link, &response);
+}
+
+/* Wait for something to read until `deadline_ns` (0: not at all). */
+static int await_request(struct vcpu_link *link, uint64_t deadline_ns)
+{
+	while (deadline_ns > 0) {
+		uint64_t now = clock_ns();
+		if (now >= deadline_ns)
+			return link_fail(link, -ETIMEDOUT, "the plugin did not answer for %u ms",
+			                 link->answer_timeout_ms);
+		struct pollfd poll_fd = {.fd = link->requests, .events = POLLIN};
+		int timeout = (int)((deadline_ns - now) / 1000000) + 1;
+		if (poll(&poll_fd, 1, timeout) > 0)
+			break;
+	}
+	return 0;
+}
+
+/* Returns 1 with a request, 0 if there is none now (with MSG_DONTWAIT), or an error. */
+static int link_receive(struct vcpu_link *link, uint64_t deadline_ns, int flags, wire_VcpuRequest *out_request)
+{
+	int result;
+	struct packet packet = {.data = link->request, .capacity = LIMIT_VCPU_REQUEST_BYTES};
+	do {
+		result = await_request(link, deadline_ns);
+		if (result < 0)
+			return result;
+		result = packet_recv(link->requests, &packet, flags);
+	} while (result == -EINTR);
+	if (result == -EAGAIN)
+		return 0;
+	if (result < 0 || packet.size == 0)
+		return link_fail(link, -EPIPE, "the plugin has closed the channel");
+	if (packet.truncated)
+		return link_fail(link, -EPROTO, "a request is longer than %d bytes", LIMIT_VCPU_REQUEST_BYTES);
+	if (packet.fds_truncated)
+		return link_fail(link, -EPROTO, "a request came with file descriptors");
+	if (wire_decode_vcpu_request(packet.data, packet.size, out_request) < 0)
+		return link_fail(link, -EPROTO, "a request of %zu bytes does not decode", packet.size);
+	if (out_request->which_message == wire_VcpuRequest_shutdown_tag)
+		return link_fail(link, -EPROTO, "the plugin sent the host's own shutdown message");
+	return 1;
+}
+
+static uint64_t answer_deadline(const struct vcpu_link *link)
+{
+	return link->answer_timeout_ms ? clock_ns() + link->answer_timeout_ms * UINT64_C(1000000) : 0;
+}
+
+/* Where the answer to an event goes. */
+struct answer {
+	uint8_t *data; /* NULL: the event wants none, and what comes is ignored */
+	uint32_t size;
+};
+
+/* Apply a resume. A negative errno means that nothing was applied. */
+static int take_resume(struct plugvm_vcpu *vcpu, const wire_VcpuRequest_Resume *peer_resume,
+                       const struct answer *answer)
+{
+	if (answer->data && peer_resume->data.size != answer->size)
+		return -EINVAL;
+	if (peer_resume->regs.size > 0 || peer_resume->sregs.size > 0 || peer_resume->debugregs.size > 0) {
+		int result = vcpu ? vcpu_state_set_registers(vcpu, peer_resume) : -ENODEV;
+		if (result < 0)
+			return result;
+	}
+	if (answer->data)
+		memcpy(answer->data, peer_resume->data.data, answer->size);
+	return 0;
+}
+
+/* Send `event` and serve requests until it is resumed. Returns 0 or an error. */
+static int link_serve(struct vcpu_link *link, struct plugvm_vcpu *vcpu, wire_VcpuResponse *event,
+                      const struct answer *answer)
+{
+	uint64_t deadline_ns = answer_deadline(link);
+	int result = link_send(link, event);
+	while (result == 0) {
+		wire_VcpuRequest request;
+		struct vcpu_reply reply;
+		result = link_receive(link, deadline_ns, 0, &request);
+		if (result < 0)
+			break;
+		switch (request.which_message) {
+		case wire_VcpuRequest_resume_tag:
+			result = take_resume(vcpu, &request.message.resume, answer);
+			if (result == 0)
+				return 0;
+			/* Resume has no reply of its own: the same event again says what is wrong with it. */
+			event->error = -result;
+			result = link_send(link, event);
+			break;
+		case wire_VcpuRequest_wait_tag:
+			result = link_send_error(link, EPROTO);
+			break;
+		default:
+			vcpu_request_serve(vcpu, &request, &reply);
+			result = link_send(link, &reply.message);
+			break;
+		}
+	}
+	return result;
+}
+
+/*
+ * Refuse what the plugin sent while its vCPU was running, so that it does not pass for the answer to the event
+ * that comes now.
+ */
+static int refuse_stale_requests(struct vcpu_link *link)
+{
+	wire_VcpuRequest request;
+	for (int i = 0; i < STALE_REQUESTS_MAX; i++) {
+		int result = link_receive(link, 0, MSG_DONTWAIT, &request);
+		if (result <= 0)
+			return result;
+		if (request.which_message == wire_VcpuRequest_resume_tag)
+			return link_fail(link, -EPROTO, "the plugin resumed a vCPU that was running");
+		int code = request.which_message == wire_VcpuRequest_wait_tag ? EPROTO
+		           : request.which_message == 0                       ? ENOTTY
+		                                                              : EBUSY;
+		result = link_send_error(link, code);
+		if (result < 0)
+			return result;
+	}
+	return link_fail(link, -EPROTO, "more than %d requests came while the vCPU was running",
+	                 STALE_REQUESTS_MAX);
+}
+
+int link_deliver_init(struct vcpu_link *link, struct plugvm_vcpu *vcpu)
+{
+	uint64_t deadline_ns = answer_deadline(link);
+	for (;;) {
+		wire_VcpuRequest request;
+		int result = link_receive(link, deadline_ns, 0, &request);
+		if (result < 0)
+			return result;
+		if (request.which_message == wire_VcpuRequest_wait_tag)
+			break;
+		result = link_send_error(link, request.which_message == 0 ? ENOTTY : EPROTO);
+		if (result < 0)
+			return result;
+	}
+	wire_VcpuResponse event = {.which_message = wire_VcpuResponse_wait_tag};
+	event.message.wait.which_exit = wire_VcpuResponse_Wait_init_tag;
+	struct answer none = {.data = NULL};
+	return link_serve(link, vcpu, &event, &none);
+}
+
+static int deliver_claimed(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const struct guest_access *access)
+{
+	int result = refuse_stale_requests(link);
+	if (result < 0)
+		return result;
+
+	wire_VcpuResponse event = {.which_message = wire_VcpuResponse_wait_tag};
+	event.message.wait.which_exit = wire_VcpuResponse_Wait_io_tag;
+	wire_VcpuResponse_Wait_Io *io = &event.message.wait.exit.io;
+	io->space = access->space == ADDRESS_SPACE_PORT ? wire_AddressSpace_IOPORT : wire_AddressSpace_MMIO;
+	io->address = access->address;
+	io->is_write = access->is_write;
+	io->data.data = access->is_write ? access->data : zeros;
+	io->data.size = access->size;
+	struct answer answer = {.data = access->is_write ? NULL : access->data, .size = access->size};
+	return link_serve(link, vcpu, &event, &answer);
+}
+
+int link_deliver_access(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const struct guest_access *access)
+{
+	assert(access->size <= LIMIT_ACCESS_BYTES);
+	int result = link_check(link);
+	if (result < 0)
+		return result;
+
+	uint64_t begin_ns = counts_now(&link->counts);
+	struct range range;
+	bool claimed = ranges_find(link->ranges, link->cpu, access->space, access->address, access->width, &range);
+	if (claimed) {
+		result = deliver_claimed(link, vcpu, access);
+		if (result < 0)
+			return result;
+	} else if (!access->is_write) {
+		memset(access->data, 0, access->size);
+	}
+	counts_note(&link->counts, access->space, access->is_write, claimed ? &range : NULL, begin_ns);
+	return claimed;
+}

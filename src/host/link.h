@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The host's end of one vCPU channel: events to the plugin, and the plugin's requests in between. Used by the
+ * vCPU's thread; only link_cut() may come from any thread or a signal handler. Trusts nothing that arrives.
+ *
+ * A channel is a SOCK_SEQPACKET pair for each direction, so that packets keep their boundaries, the two sides have
+ * their own file flags, and the plugin cannot re-open an end through /proc. The vCPU thread blocks in recv and
+ * send, which the plugin can make last for ever; link_cut() ends both at once by shutdown(2) of the host's own
+ * ends, which the plugin can neither prevent nor undo.
+ */
+#ifndef PLUGVM_HOST_LINK_H
+#define PLUGVM_HOST_LINK_H
+
+#include <stdatomic.h>
+
+#include "host/counts.h"
+#include "host/ranges.h"
+#include "host/vcpu_state.h"
+#include "plugvm.h"
+#include "wire/codec.h"
+
+struct vcpu_link {
+	uint32_t cpu;
+	int requests;       /* the host reads */
+	int events;         /* the host writes */
+	int plugin_ends[2]; /* what the plugin writes and what it reads; -1 once handed over */
+	atomic_bool cut;    /* link_cut() was called */
+	atomic_bool failed; /* a call has returned an error; no later one gets through */
+	unsigned answer_timeout_ms;
+	struct ranges *ranges;
+	uint8_t *request;  /* LIMIT_VCPU_REQUEST_BYTES */
+	uint8_t *response; /* LINK_RESPONSE_BYTES */
+	struct counts counts;
+	char fault[160];
+};
+
+/* The longest message that the host sends: an access of a page with three register sets, and room. */
+#define LINK_RESPONSE_BYTES 8192
+
+/* Returns 0 or -errno. */
+int link_init(struct vcpu_link *link, uint32_t cpu, struct ranges *ranges, unsigned answer_timeout_ms,
+              bool measure);
+void link_fini(struct vcpu_link *link);
+
+/* End every call on the link, now and later, with -ECANCELED; the plugin sees its end closed. Never blocks. */
+void link_cut(struct vcpu_link *link);
+
+/*
+ * The calls below give the errors of the plugvm_plugin_vcpu_... functions (plugvm.h). `vcpu` may be NULL: requests
+ * for its state are then answered with ENODEV.
+ */
+int link_deliver_init(struct vcpu_link *link, struct plugvm_vcpu *vcpu);
+
+/*
+ * An access of the guest. Looks up whose it is; 0 if nobody's (a read gives zeros then), 1 if the plugin has
+ * answered. `data` is read for a write and filled for a read.
+ */
+struct guest_access {
+	enum address_space space;
+	bool is_write;
+	uint64_t address;
+	uint32_t width; /* addresses that it touches */
+	uint8_t *data;
+	uint32_t size; /* bytes at data, at most LIMIT_ACCESS_BYTES */
+};
+int link_deliver_access(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const struct guest_access *access);
+
+/* 0, or -ECANCELED, or what the link has failed with before. */
+int link_check(const struct vcpu_link *link);
+
+/* What vcpu_requests.c serves: a request on behalf of an event that waits for its answer. */
+struct vcpu_reply {
+	wire_VcpuResponse message;
+	union vcpu_state state; /* what message may point to */
+};
+/* Serve `request` and fill *out_reply, whose error is set too. Not for wait and resume. */
+void vcpu_request_serve(struct plugvm_vcpu *vcpu, const wire_VcpuRequest *request, struct vcpu_reply *out_reply);
+
+#endif

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Guest memory: pages of a plugin's memfd, mapped into the host and into the VM.
+ */
+#include "host/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <sys/mman.h>
+
+#include "base/checked.h"
+#include "base/sys.h"
+
+/* KVM's pages on x86, and the host's. */
+#define PAGE_SIZE 4096
+
+/* Returns 0 if [offset, offset + length) are pages of a memfd that cannot go away, or -errno. */
+static int check_file(int fd, const struct memory_request *request)
+{
+	/*
+	 * Seals first: once F_SEAL_SHRINK is seen it stays, so that the size read after it cannot shrink. In the
+	 * other order the plugin could shrink the file and seal it in between.
+	 */
+	int seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0)
+		return -errno; /* EINVAL: this kind of file has no seals, so it is no memfd */
+	if (!(seals & F_SEAL_SHRINK))
+		return -EPERM;
+	if (!request->read_only && (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
+		return -EPERM;
+
+	uint64_t end;
+	if (!checked_add_u64(request->peer_offset, request->peer_length, &end))
+		return -EOVERFLOW;
+	struct stat file;
+	if (sys.fstat(fd, &file) < 0)
+		return -errno;
+	return file.st_size >= 0 && end <= (uint64_t)file.st_size ? 0 : -EINVAL;
+}
+
+/* Returns 0 if [start, start + length) are addresses that the guest's CPU has, or -errno. */
+static int check_guest_address(const struct plugvm_vm *vm, const struct memory_request *request)
+{
+	uint64_t end;
+	if (!checked_add_u64(request->peer_start, request->peer_length, &end))
+		return -EOVERFLOW;
+	return end <= UINT64_C(1) << plugvm_vm_address_bits(vm) ? 0 : -EINVAL;
+}
+
+int memory_map(struct plugvm_vm *vm, int fd, const struct memory_request *request, uint32_t slot,
+               struct guest_memory *out_memory)
+{
+	if (request->peer_length == 0 || !is_aligned_u64(request->peer_length, PAGE_SIZE) ||
+	    !is_aligned_u64(request->peer_offset, PAGE_SIZE) || !is_aligned_u64(request->peer_start, PAGE_SIZE))
+		return -EINVAL;
+	int result = check_file(fd, request);
+	if (result == 0)
+		result = check_guest_address(vm, request);
+	if (result < 0)
+		return result;
+
+	/* Safe for a peer's fd: it is a memfd, sealed, and the range lies inside. A hugetlb one may still refuse.
+	 */
+	int protection = request->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+	void *host = sys.mmap(NULL, request->peer_length, protection, MAP_SHARED | MAP_NORESERVE, fd,
+	                      (off_t)request->peer_offset);
+	if (host == MAP_FAILED)
+		return -errno;
+	/* A core dump of the host must not hold the guest. */
+	madvise(host, request->peer_length, MADV_DONTDUMP);
+
+	uint32_t flags = (request->read_only ? KVM_MEM_READONLY : 0) |
+	                 (request->dirty_log ? KVM_MEM_LOG_DIRTY_PAGES : 0);
+	result = plugvm_vm_set_memory(vm, slot, flags, request->peer_start, request->peer_length, host);
+	if (result < 0) {
+		munmap(host, request->peer_length);
+		return result;
+	}
+	*out_memory = (struct guest_memory){
+	    .host = host, .length = request->peer_length, .start = request->peer_start, .slot = slot};
+	return 0;
+}
+
+int memory_unmap(struct plugvm_vm *vm, struct guest_memory *memory)
+{
+	if (vm) {
+		int result = plugvm_vm_set_memory(vm, memory->slot, 0, memory->start, 0, NULL);
+		if (result < 0)
+			return result;
+	}
+	munmap(memory->host, memory->length);
+	memory->host = NULL;
+	return 0;
+}

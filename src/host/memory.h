@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Guest memory: pages of a plugin's memfd, mapped into the host and into the VM. Main thread. The memfd is the
+ * plugin's: it may write, grow and punch it at any time; only shrinking is impossible, which the seal makes sure.
+ * The host itself never touches the mapping.
+ */
+#ifndef PLUGVM_HOST_MEMORY_H
+#define PLUGVM_HOST_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "plugvm.h"
+
+/* What the plugin asked for; nothing here has been checked. */
+struct memory_request {
+	uint64_t peer_offset;
+	uint64_t peer_start;
+	uint64_t peer_length;
+	bool read_only;
+	bool dirty_log;
+};
+
+/* A mapped range. */
+struct guest_memory {
+	void *host; /* KVM's business only */
+	uint64_t length;
+	uint64_t start;
+	uint32_t slot;
+};
+
+/*
+ * Check the request against the memfd and the VM, map it, and give it to KVM under `slot`. `fd` stays the
+ * caller's. Errors as crosvm_create_memory() says.
+ */
+int memory_map(struct plugvm_vm *vm, int fd, const struct memory_request *request, uint32_t slot,
+               struct guest_memory *out_memory);
+
+/* Take the range out of the VM and unmap it. On failure nothing has changed. `vm` NULL: the VM is gone already. */
+int memory_unmap(struct plugvm_vm *vm, struct guest_memory *memory);
+
+#endif

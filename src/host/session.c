@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A plugin's side of one VM: its connections, and what they share.
+ */
+#include "host/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+
+/* One fd more than any request may bring, and one more to tell "too many" from "no fd number left". */
+#define RECEIVE_FDS (LIMIT_REQUEST_FDS + 2)
+
+/* The host's own answers in this version are a few bytes, apart from fds. */
+#define REPLY_BYTES 256
+
+/* Requests that one dispatch serves, so that a busy plugin does not keep the caller from its other work. */
+#define DISPATCH_MAX 64
+
+/* Log a line that the plugin caused; lines over the limit are counted, and the count is logged with the next. */
+static void log_peer(struct session *session, const char *text, int code)
+{
+	uint64_t refused;
+	if (!rate_take(&session->peer_log_rate, clock_ns(), &refused))
+		return;
+	if (refused > 0)
+		log_line(&session->log, PLUGVM_LOG_WARNING, "%llu lines like the next were left out",
+		         (unsigned long long)refused);
+	log_line(&session->log, PLUGVM_LOG_WARNING, "a connection of the plugin was dropped: %s (%s)", text,
+	         strerrorname_np(code));
+}
+
+int session_add_connection(struct session *session, int *out_plugin_socket)
+{
+	if (session->connection_count == LIMIT_CONNECTIONS)
+		return -ENOSPC;
+	int pair[2];
+	if (sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	int result = 0;
+	struct epoll_event event = {.events = EPOLLIN, .data.fd = pair[0]};
+	if (fd_eats_reserve(pair[0], LIMIT_FD_RESERVE) || fd_eats_reserve(pair[1], LIMIT_FD_RESERVE))
+		result = -EMFILE;
+	else if (sys.epoll_ctl(session->epoll, EPOLL_CTL_ADD, pair[0], &event) < 0)
+		result = -errno;
+	if (result < 0) {
+		fd_close_pair(pair);
+		return result;
+	}
+	session->connections[session->connection_count++] = pair[0];
+	*out_plugin_socket = pair[1];
+	return 0;
+}
+
+static int init_links(struct session *session, const struct plugvm_plugin_config *config, bool measure)
+{
+	session->links = calloc(config->vcpu_count, sizeof(session->links[0]));
+	if (!session->links)
+		return -ENOMEM;
+	for (uint32_t cpu = 0; cpu < config->vcpu_count; cpu++) {
+		int result = link_init(&session->links[cpu], cpu, &session->ranges, config->answer_timeout_ms,
+		                       measure);
+		if (result < 0)
+			return result;
+		session->vcpu_count++;
+	}
+	return 0;
+}
+
+int session_init(struct session *session, const struct plugvm_plugin_config *config, bool measure,
+                 int *out_plugin_socket)
+{
+	memset(session, 0, sizeof(*session));
+	session->start = config->start;
+	session->kick = config->kick;
+	session->context = config->context;
+	session->log = (struct log){.sink = config->log, .context = config->context};
+	rate_init(&session->peer_log_rate, LIMIT_LOG_LINES_PER_SECOND, LIMIT_LOG_LINES_BURST);
+	atomic_init(&session->started, false);
+	atomic_init(&session->dying, false);
+	session->notifier.armed = -1;
+
+	int result = 0;
+	session->epoll = sys.epoll_create1(EPOLL_CLOEXEC);
+	if (session->epoll < 0)
+		result = -errno;
+	if (result == 0)
+		result = notifier_init(&session->notifier);
+	if (result == 0)
+		result = objects_init(&session->objects, config->first_slot);
+	if (result == 0)
+		result = ranges_init(&session->ranges, config->vcpu_count);
+	if (result == 0)
+		result = init_links(session, config, measure);
+	if (result == 0) {
+		session->request = malloc(LIMIT_REQUEST_BYTES);
+		session->range_names = calloc(1, sizeof(*session->range_names));
+		if (!session->request || !session->range_names)
+			result = -ENOMEM;
+	}
+	if (result == 0)
+		result = session_add_connection(session, out_plugin_socket);
+	if (result < 0)
+		session_fini(session, NULL);
+	return result;
+}
+
+void session_fini(struct session *session, struct plugvm_vm *vm)
+{
+	for (size_t i = 0; i < session->connection_count; i++)
+		fd_close(&session->connections[i]);
+	session->connection_count = 0;
+	for (uint32_t cpu = 0; cpu < session->vcpu_count; cpu++)
+		link_fini(&session->links[cpu]);
+	free(session->links);
+	objects_fini(&session->objects, vm);
+	ranges_fini(&session->ranges);
+	notifier_fini(&session->notifier);
+	fd_close(&session->epoll);
+	free(session->request);
+	free(session->range_names);
+}
+
+enum phase session_phase(const struct session *session)
+{
+	if (atomic_load(&session->dying))
+		return PHASE_DYING;
+	return atomic_load(&session->started) ? PHASE_RUNNING : PHASE_SETUP;
+}
+
+/* Encode and send the reply. Returns 0 or -errno; what the reply owned is closed either way. */
+static int send_reply(int connection, struct reply *reply)
+{
+	uint8_t buffer[REPLY_BYTES];
+	ssize_t size = wire_encode_main_response(&reply->message, buffer, sizeof(buffer));
+	assert(size >= 0); /* the host's own message, whose parts are bounded */
+
+	int result = packet_send(connection, buffer, (size_t)size, reply->fds, reply->fd_count, MSG_DONTWAIT);
+	if (!reply->fds_are_ours) {
+		for (size_t i = 0; i < reply->fd_count; i++)
+			fd_close(&reply->fds[i]);
+	}
+	return result;
+}
+
+/* Decode the packet and serve it. Returns 0 with a reply, or -EPROTO if there is no answer to it. */
+static int serve_packet(struct session *session, struct plugvm_vm *vm, struct packet *packet,
+                        struct reply *out_reply)
+{
+	if (packet->truncated) {
+		memset(out_reply, 0, sizeof(*out_reply));
+		out_reply->message.error = EMSGSIZE;
+		return 0;
+	}
+	wire_MainRequest request;
+	if (wire_decode_main_request(packet->data, packet->size, &request) < 0)
+		return -EPROTO;
+	request_serve(session, vm, &request, packet, out_reply);
+	return 0;
+}
+
+int session_handle(struct session *session, size_t index, struct plugvm_vm *vm)
+{
+	if (index >= session->connection_count)
+		return -EINVAL;
+	int connection = session->connections[index];
+	int fds[RECEIVE_FDS];
+	struct packet packet = {
+	    .data = session->request, .capacity = LIMIT_REQUEST_BYTES, .fds = fds, .fd_capacity = RECEIVE_FDS};
+	int result = packet_recv(connection, &packet, MSG_DONTWAIT);
+	if (result == -EAGAIN || result == -EINTR)
+		return -EAGAIN;
+	if (result < 0 || packet.size == 0) {
+		packet_fini(&packet);
+		return -ECONNRESET;
+	}
+
+	struct reply reply;
+	result = serve_packet(session, vm, &packet, &reply);
+	packet_fini(&packet);
+	if (result < 0) {
+		log_peer(session, "a request does not decode", EBADMSG);
+		return -EPROTO;
+	}
+	result = send_reply(connection, &reply);
+	if (result == -EAGAIN) {
+		log_peer(session, "the plugin does not read its replies", EAGAIN);
+		return -EPROTO;
+	}
+	return result < 0 ? -ECONNRESET : 0;
+}
+
+int session_drop(struct session *session, const size_t *indices, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (indices[i] >= session->connection_count)
+			return -EINVAL;
+	}
+	/* Closing takes it out of the epoll set: the host has no other copy of its end. */
+	for (size_t i = 0; i < count; i++)
+		fd_close(&session->connections[indices[i]]);
+	size_t kept = 0;
+	for (size_t i = 0; i < session->connection_count; i++) {
+		if (session->connections[i] >= 0)
+			session->connections[kept++] = session->connections[i];
+	}
+	session->connection_count = kept;
+	return 0;
+}
+
+/* Returns the connection with this fd, or connection_count. */
+static size_t find_connection(const struct session *session, int fd)
+{
+	size_t index = 0;
+	while (index < session->connection_count && session->connections[index] != fd)
+		index++;
+	return index;
+}
+
+int session_dispatch(struct session *session, struct plugvm_vm *vm)
+{
+	struct epoll_event events[16];
+	for (int served = 0; served < DISPATCH_MAX;) {
+		int ready = epoll_wait(session->epoll, events, sizeof(events) / sizeof(events[0]), 0);
+		if (ready <= 0)
+			break;
+		for (int i = 0; i < ready; i++, served++) {
+			size_t index = find_connection(session, events[i].data.fd);
+			int result = session_handle(session, index, vm);
+			if (result == -ECONNRESET || result == -EPROTO)
+				session_drop(session, &index, 1);
+		}
+	}
+	return (int)session->connection_count;
+}
+
+void session_signal_kill(struct session *session)
+{
+	atomic_store(&session->dying, true);
+	notifier_fire(&session->notifier);
+	for (uint32_t cpu = 0; cpu < session->vcpu_count; cpu++)
+		link_cut(&session->links[cpu]);
+	if (session->kick) {
+		for (uint32_t cpu = 0; cpu < session->vcpu_count; cpu++)
+			session->kick(session->context, cpu);
+	}
+}

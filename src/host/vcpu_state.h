@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The sets of vCPU state that a plugin may get and set, as the kernel's structs. vCPU thread. The bytes to set are
+ * the plugin's: their length is checked here, their content by KVM. What a set is made of is the architecture's:
+ * vcpu_state_x86.c.
+ */
+#ifndef PLUGVM_HOST_VCPU_STATE_H
+#define PLUGVM_HOST_VCPU_STATE_H
+
+#include <linux/kvm.h>
+#include <stddef.h>
+
+#include "plugvm.h"
+#include "wire/codec.h"
+
+union vcpu_state {
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_debugregs debugregs;
+};
+
+/* -EINVAL: there is no such set; -ENOSYS: not in this version; or KVM's errno. */
+int vcpu_state_get(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set, union vcpu_state *out_state,
+                   size_t *out_size);
+
+/* The same, and -EINVAL for bytes of the wrong length. */
+int vcpu_state_set(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set, struct wire_bytes peer_state);
+
+/*
+ * Set the registers that came with a resume, all or nothing: on failure the vCPU has the registers that it had.
+ */
+int vcpu_state_set_registers(struct plugvm_vcpu *vcpu, const wire_VcpuRequest_Resume *peer_resume);
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The sets of vCPU state that a plugin may get and set, on x86.
+ */
+#include "host/vcpu_state.h"
+
+#include <errno.h>
+#include <string.h>
+
+int vcpu_state_get(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set, union vcpu_state *out_state,
+                   size_t *out_size)
+{
+	switch (peer_set) {
+	case wire_VcpuRequest_StateSet_REGS:
+		*out_size = sizeof(out_state->regs);
+		return plugvm_vcpu_get_regs(vcpu, &out_state->regs);
+	case wire_VcpuRequest_StateSet_SREGS:
+		*out_size = sizeof(out_state->sregs);
+		return plugvm_vcpu_get_sregs(vcpu, &out_state->sregs);
+	case wire_VcpuRequest_StateSet_FPU:
+	case wire_VcpuRequest_StateSet_DEBUGREGS:
+	case wire_VcpuRequest_StateSet_LAPIC:
+	case wire_VcpuRequest_StateSet_MP:
+	case wire_VcpuRequest_StateSet_XCREGS:
+	case wire_VcpuRequest_StateSet_EVENTS:
+		return -ENOSYS;
+	}
+	return -EINVAL;
+}
+
+/* Copy the bytes, which have no alignment, into the struct at `out`; -EINVAL if the length is not just its size.
+ */
+static int unpack(struct wire_bytes peer_state, void *out, size_t size)
+{
+	if (peer_state.size != size)
+		return -EINVAL;
+	memcpy(out, peer_state.data, size);
+	return 0;
+}
+
+int vcpu_state_set(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set, struct wire_bytes peer_state)
+{
+	union vcpu_state state;
+	int result;
+	switch (peer_set) {
+	case wire_VcpuRequest_StateSet_REGS:
+		result = unpack(peer_state, &state.regs, sizeof(state.regs));
+		return result < 0 ? result : plugvm_vcpu_set_regs(vcpu, &state.regs);
+	case wire_VcpuRequest_StateSet_SREGS:
+		result = unpack(peer_state, &state.sregs, sizeof(state.sregs));
+		return result < 0 ? result : plugvm_vcpu_set_sregs(vcpu, &state.sregs);
+	case wire_VcpuRequest_StateSet_FPU:
+	case wire_VcpuRequest_StateSet_DEBUGREGS:
+	case wire_VcpuRequest_StateSet_LAPIC:
+	case wire_VcpuRequest_StateSet_MP:
+	case wire_VcpuRequest_StateSet_XCREGS:
+	case wire_VcpuRequest_StateSet_EVENTS:
+		return -ENOSYS;
+	}
+	return -EINVAL;
+}
+
+int vcpu_state_set_registers(struct plugvm_vcpu *vcpu, const wire_VcpuRequest_Resume *peer_resume)
+{
+	struct kvm_regs regs;
+	struct kvm_sregs sregs, old_sregs;
+	struct kvm_debugregs debugregs;
+	bool has_regs = peer_resume->regs.size > 0;
+	bool has_sregs = peer_resume->sregs.size > 0;
+	bool has_debugregs = peer_resume->debugregs.size > 0;
+
+	/* All lengths before the first change. */
+	int result = 0;
+	if (has_regs)
+		result = unpack(peer_resume->regs, &regs, sizeof(regs));
+	if (result == 0 && has_sregs)
+		result = unpack(peer_resume->sregs, &sregs, sizeof(sregs));
+	if (result == 0 && has_debugregs)
+		result = unpack(peer_resume->debugregs, &debugregs, sizeof(debugregs));
+	if (result < 0)
+		return result;
+
+	/*
+	 * What KVM can refuse comes first: sregs, then debugregs; it takes any regs. So only one order of events
+	 * needs undoing, and the usual ones cost no call more.
+	 */
+	if (has_sregs && has_debugregs)
+		result = plugvm_vcpu_get_sregs(vcpu, &old_sregs);
+	if (result == 0 && has_sregs)
+		result = plugvm_vcpu_set_sregs(vcpu, &sregs);
+	if (result == 0 && has_debugregs) {
+		result = plugvm_vcpu_set_debugregs(vcpu, &debugregs);
+		if (result < 0 && has_sregs)
+			plugvm_vcpu_set_sregs(vcpu, &old_sregs);
+	}
+	if (result == 0 && has_regs)
+		result = plugvm_vcpu_set_regs(vcpu, &regs);
+	return result;
+}

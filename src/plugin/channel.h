@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A vCPU channel: requests out, responses and events in. Runs in the plugin, on the thread that the vCPU
+ * belongs to. Either end may be a socket (of our host) or a pipe (of the original one). Trusts the host not to
+ * be malicious, but whatever comes is bounded and checked, and when it makes no sense the channel is broken
+ * for good: after lost bytes nobody knows any more which response belongs to what.
+ */
+#ifndef PLUGVM_PLUGIN_CHANNEL_H
+#define PLUGVM_PLUGIN_CHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "wire/codec.h"
+
+struct channel_buffers;
+
+struct channel {
+	int write_fd;
+	int read_fd;
+	bool write_is_socket;
+	bool read_is_socket;
+	int broken;      /* 0, or the negative errno of this and every later call */
+	size_t used;     /* bytes received and not removed yet */
+	size_t taken_at; /* the frame that was handed out last, which the next call removes */
+	size_t taken_size;
+	struct channel_buffers *buffers;
+};
+
+/*
+ * Take over the end to write, fds[0], and the end to read, fds[1], which become -1. On failure they stay the
+ * caller's. Returns 0, -ENOMEM or the -errno of fstat(2).
+ */
+int channel_init(struct channel *channel, int fds[2]);
+
+/* Close it. Nobody may be inside another of these functions. */
+void channel_fini(struct channel *channel);
+
+/*
+ * Free a thread that blocks in another of these functions; that one then returns -ECONNRESET. From any
+ * thread, as long as nobody calls channel_fini(). Does nothing to a pipe, for which there is no such means.
+ */
+void channel_hang_up(struct channel *channel);
+
+/* Break the channel: this call and every later one return `error`. */
+int channel_break(struct channel *channel, int error);
+
+/*
+ * Send a request. Blocks while the peer has no room; restarts when a signal interrupts it; raises no SIGPIPE.
+ * Returns 0 or -errno (-ECONNRESET: the host is gone), after which the channel is broken.
+ */
+int channel_send(struct channel *channel, const wire_VcpuRequest *request);
+
+/*
+ * Take the oldest message: of all, or of those that are no event, while the events before it stay for
+ * channel_next(). Blocks until there is one; restarts when a signal interrupts it. `bytes` of the message are
+ * valid until the next call. Returns 0, or a negative errno, after which the channel is broken:
+ *   -ECONNRESET  the host is gone
+ *   -EPROTO      what came is no message, is longer than LIMIT_VCPU_RESPONSE_BYTES or brings fds; or more
+ *                events came unasked than are kept
+ */
+int channel_next(struct channel *channel, wire_VcpuResponse *out_response);
+int channel_next_reply(struct channel *channel, wire_VcpuResponse *out_response);
+
+#endif

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Main connections: how they begin and end, and the transaction that every request is. Runs in the plugin, on
+ * the thread that the connection belongs to. The host may die at any moment or be an older one.
+ */
+#include "plugin/connection.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "base/fd.h"
+#include "base/packet.h"
+#include "base/sys.h"
+#include "plugin/peer.h"
+
+/* The original host cuts a request off here. */
+#define REQUEST_BYTES 4096
+
+#define PACKET_AUTO __attribute__((cleanup(packet_fini))) struct packet
+
+static int break_with(struct crosvm *c, int error)
+{
+	c->broken = error == -EPIPE ? -ECONNRESET : error;
+	return c->broken;
+}
+
+static int send_request(struct crosvm *c, const wire_MainRequest *request, const int *sent_fd)
+{
+	uint8_t data[REQUEST_BYTES];
+	ssize_t size = wire_encode_main_request(request, data, sizeof(data));
+	if (size < 0)
+		return -E2BIG;
+	int error = packet_send(c->socket, data, (size_t)size, sent_fd, sent_fd ? 1 : 0, 0);
+	/* Any other failure, a bad fd for instance, sent nothing: the connection is as it was. */
+	return error == -EPIPE || error == -ECONNRESET ? break_with(c, error) : error;
+}
+
+static int receive_response(struct crosvm *c, struct packet *reply)
+{
+	reply->data = c->response;
+	reply->capacity = sizeof(c->response);
+	int error;
+	do {
+		error = packet_recv(c->socket, reply, 0);
+	} while (error == -EINTR);
+	/* The response may still come, and the next request would take it for its own. */
+	if (error)
+		return break_with(c, error);
+	return reply->size == 0 ? break_with(c, -ECONNRESET) : 0;
+}
+
+static unsigned int response_member(unsigned int request_member)
+{
+	return request_member == wire_MainRequest_dirty_log_tag ? wire_MainResponse_dirty_log_tag
+	                                                        : request_member + 1;
+}
+
+static int check_response(const struct packet *reply, const wire_MainRequest *request,
+                          wire_MainResponse *out_response)
+{
+	if (reply->fds_truncated && reply->fd_count < reply->fd_capacity)
+		return -EMFILE;
+	if (reply->truncated || reply->fds_truncated)
+		return -EPROTO;
+	if (wire_decode_main_response(reply->data, reply->size, out_response) < 0)
+		return -EPROTO;
+	/* The member of a refusal is not looked at: some hosts send one, some do not. */
+	if (out_response->error != 0)
+		return reply->fd_count > 0 ? -EPROTO : peer_errno(out_response->error);
+	return out_response->which_message == response_member(request->which_message) ? 0 : -EPROTO;
+}
+
+/* Leave the fds that came, at most reply->fd_capacity, in the packet. */
+static int transact(struct crosvm *c, const wire_MainRequest *request, const int *sent_fd, struct packet *reply,
+                    wire_MainResponse *out_response)
+{
+	if (c->broken)
+		return c->broken;
+	int error = send_request(c, request, sent_fd);
+	if (error)
+		return error;
+	error = receive_response(c, reply);
+	return error ? error : check_response(reply, request, out_response);
+}
+
+int connection_call(struct crosvm *c, const wire_MainRequest *request, const int *sent_fd, int *out_fds,
+                    size_t fd_count, wire_MainResponse *out_response)
+{
+	PACKET_AUTO reply = {.fds = out_fds, .fd_capacity = fd_count};
+	int error = transact(c, request, sent_fd, &reply, out_response);
+	if (error)
+		return error;
+	if (reply.fd_count != fd_count)
+		return -EPROTO;
+	reply.fd_count = 0;
+	return 0;
+}
+
+/* Take *socket over; on failure it stays the caller's. */
+static int connection_new(int *socket, struct crosvm **out_connection)
+{
+	/* Not calloc(): the response buffer is large, and only its first pages are ever written. */
+	struct crosvm *c = malloc(sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	c->socket = fd_take(socket);
+	c->broken = 0;
+	c->machine = NULL;
+	*out_connection = c;
+	return 0;
+}
+
+static void connection_free(struct crosvm *c)
+{
+	fd_close(&c->socket);
+	free(c);
+}
+
+static int parse_fd(const char *text, int *out_fd)
+{
+	int value = 0;
+	if (*text == '\0')
+		return -EINVAL;
+	for (; *text; text++) {
+		if (*text < '0' || *text > '9')
+			return -EINVAL;
+		if (__builtin_mul_overflow(value, 10, &value) ||
+		    __builtin_add_overflow(value, *text - '0', &value))
+			return -EINVAL;
+	}
+	*out_fd = value;
+	return 0;
+}
+
+/* Find the socket that the host left to this process. It is not ours yet. */
+static int find_socket(int *out_socket)
+{
+	const char *text = getenv("CROSVM_SOCKET");
+	if (!text)
+		return -ENOTCONN;
+	int fd;
+	int error = parse_fd(text, &fd);
+	if (error)
+		return error;
+	struct stat status;
+	if (sys.fstat(fd, &status) < 0)
+		return -errno;
+	if (!S_ISSOCK(status.st_mode))
+		return -ENOTSOCK;
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return -errno;
+	*out_socket = fd;
+	return 0;
+}
+
+static int fetch_machine(struct crosvm *c)
+{
+	int fds[PACKET_FDS_MAX];
+	PACKET_AUTO reply = {.fds = fds, .fd_capacity = PACKET_FDS_MAX};
+	wire_MainRequest request = {.which_message = wire_MainRequest_get_vcpus_tag};
+	wire_MainResponse response;
+	int error = transact(c, &request, NULL, &reply, &response);
+	if (error)
+		return error;
+	if (reply.fd_count == 0 || reply.fd_count % 2 != 0)
+		return -EPROTO;
+	return machine_new(reply.fds, reply.fd_count / 2, &c->machine);
+}
+
+static int connect_claimed(struct crosvm **out_crosvm)
+{
+	int socket = -1;
+	int error = find_socket(&socket);
+	if (error)
+		return error;
+	struct crosvm *c;
+	error = connection_new(&socket, &c);
+	if (error)
+		return error;
+	error = fetch_machine(c);
+	if (error) {
+		connection_free(c);
+		return error;
+	}
+	*out_crosvm = c;
+	return 0;
+}
+
+int crosvm_connect(struct crosvm **out_crosvm)
+{
+	if (!out_crosvm)
+		return -EINVAL;
+	if (!machine_claim())
+		return -EALREADY;
+	int error = connect_claimed(out_crosvm);
+	if (error)
+		machine_unclaim();
+	return error;
+}
+
+int crosvm_new_connection(struct crosvm *crosvm, struct crosvm **out_crosvm)
+{
+	if (!crosvm || !out_crosvm)
+		return -EINVAL;
+	wire_MainRequest request = {.which_message = wire_MainRequest_new_connection_tag};
+	wire_MainResponse response;
+	FD_AUTO socket = -1;
+	int error = connection_call(crosvm, &request, NULL, &socket, 1, &response);
+	if (error)
+		return error;
+	struct crosvm *c;
+	error = connection_new(&socket, &c);
+	if (error)
+		return error;
+	c->machine = crosvm->machine;
+	machine_ref(c->machine);
+	*out_crosvm = c;
+	return 0;
+}
+
+int crosvm_destroy_connection(struct crosvm **crosvm)
+{
+	if (!crosvm || !*crosvm)
+		return -EINVAL;
+	struct machine *machine = (*crosvm)->machine;
+	connection_free(*crosvm);
+	machine_unref(machine);
+	*crosvm = NULL;
+	return 0;
+}

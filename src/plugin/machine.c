@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The virtual machine as the plugin sees it, and the registry of the process: the only global state of the
+ * library. Runs in the plugin, on any thread.
+ */
+#include "plugin/machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "plugin/vcpu.h"
+
+static struct {
+	atomic_bool claimed;
+	/*
+	 * The machines that were, which keeps their vCPUs reachable. Belongs to whoever has the claim: the
+	 * release of one claim and the next claim order the accesses.
+	 */
+	struct machine *retired;
+} registry;
+
+bool machine_claim(void)
+{
+	return !atomic_exchange(&registry.claimed, true);
+}
+
+void machine_unclaim(void)
+{
+	atomic_store(&registry.claimed, false);
+}
+
+int machine_new(int *fds, size_t vcpu_count, struct machine **out_machine)
+{
+	struct machine *machine = calloc(1, sizeof(*machine) + vcpu_count * sizeof(machine->vcpus[0]));
+	if (!machine)
+		return -ENOMEM;
+	atomic_init(&machine->connections, 1);
+	atomic_init(&machine->next_object, 0);
+
+	for (; machine->vcpu_count < vcpu_count; machine->vcpu_count++) {
+		size_t id = machine->vcpu_count;
+		int error = vcpu_new(&fds[2 * id], &machine->vcpus[id]);
+		if (!error)
+			continue;
+		while (machine->vcpu_count > 0)
+			vcpu_free(machine->vcpus[--machine->vcpu_count]);
+		free(machine);
+		return error;
+	}
+	*out_machine = machine;
+	return 0;
+}
+
+void machine_ref(struct machine *machine)
+{
+	atomic_fetch_add(&machine->connections, 1);
+}
+
+void machine_unref(struct machine *machine)
+{
+	if (atomic_fetch_sub(&machine->connections, 1) != 1)
+		return;
+	for (size_t i = 0; i < machine->vcpu_count; i++)
+		vcpu_retire(machine->vcpus[i]);
+	machine->next = registry.retired;
+	registry.retired = machine;
+	machine_unclaim();
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The state sets of a vCPU that the plugin gets and sets while it is stopped. Runs in the plugin, on the
+ * thread that the vCPU belongs to. The host may die at any moment or be an older one.
+ */
+#include "plugin/state.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "plugin/vcpu.h"
+
+static const struct {
+	wire_VcpuRequest_StateSet on_wire;
+	size_t offset; /* of the copy in struct state */
+	size_t size;
+} sets[STATE_KINDS] = {
+    [STATE_REGS] = {wire_VcpuRequest_StateSet_REGS, offsetof(struct state, regs), sizeof(struct kvm_regs)},
+    [STATE_SREGS] = {wire_VcpuRequest_StateSet_SREGS, offsetof(struct state, sregs), sizeof(struct kvm_sregs)},
+};
+
+static uint8_t *copy_of(struct state *state, enum state_kind kind)
+{
+	return (uint8_t *)state + sets[kind].offset;
+}
+
+static struct wire_bytes pending_of(const struct state *state, enum state_kind kind)
+{
+	if (state->copies[kind] != STATE_PENDING)
+		return (struct wire_bytes){NULL, 0};
+	return (struct wire_bytes){(const uint8_t *)state + sets[kind].offset, sets[kind].size};
+}
+
+static void keep_snapshot(struct state *state, enum state_kind kind, struct wire_bytes snapshot)
+{
+	if (snapshot.size != sets[kind].size)
+		return;
+	memcpy(copy_of(state, kind), snapshot.data, snapshot.size);
+	state->copies[kind] = STATE_SNAPSHOT;
+}
+
+void state_forget(struct state *state)
+{
+	for (enum state_kind kind = 0; kind < STATE_KINDS; kind++)
+		state->copies[kind] = STATE_ABSENT;
+}
+
+void state_keep_snapshots(struct state *state, const wire_VcpuResponse_Wait_Io *io)
+{
+	keep_snapshot(state, STATE_REGS, io->regs);
+	keep_snapshot(state, STATE_SREGS, io->sregs);
+}
+
+void state_attach(const struct state *state, wire_VcpuRequest_Resume *resume)
+{
+	resume->regs = pending_of(state, STATE_REGS);
+	resume->sregs = pending_of(state, STATE_SREGS);
+}
+
+static int send_pending(struct crosvm_vcpu *vcpu, enum state_kind kind)
+{
+	struct wire_bytes pending = pending_of(&vcpu->state, kind);
+	if (pending.size == 0)
+		return 0;
+	wire_VcpuRequest request = {
+	    .which_message = wire_VcpuRequest_set_state_tag,
+	    .message.set_state = {.set = sets[kind].on_wire, .state = pending},
+	};
+	/* Whatever comes of it, the value does not travel again. */
+	vcpu->state.copies[kind] = STATE_ABSENT;
+	wire_VcpuResponse reply;
+	return vcpu_call(vcpu, &request, wire_VcpuResponse_set_state_tag, &reply);
+}
+
+static int fetch(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out)
+{
+	wire_VcpuRequest request = {
+	    .which_message = wire_VcpuRequest_get_state_tag,
+	    .message.get_state.set = sets[kind].on_wire,
+	};
+	wire_VcpuResponse reply;
+	int error = vcpu_call(vcpu, &request, wire_VcpuResponse_get_state_tag, &reply);
+	if (error)
+		return error;
+	const struct wire_bytes *value = &reply.message.get_state.state;
+	if (value->size != sets[kind].size)
+		return -EPROTO;
+	memcpy(out, value->data, value->size);
+	return 0;
+}
+
+static int get_stopped(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out)
+{
+	if (!vcpu->stopped)
+		return -EBUSY;
+	if (vcpu->state.copies[kind] == STATE_SNAPSHOT) {
+		memcpy(out, copy_of(&vcpu->state, kind), sets[kind].size);
+		return 0;
+	}
+	int error = send_pending(vcpu, kind);
+	return error ? error : fetch(vcpu, kind, out);
+}
+
+static int state_get(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out)
+{
+	if (!vcpu || !out)
+		return -EINVAL;
+	int error = vcpu_enter(vcpu);
+	if (error)
+		return error;
+	error = get_stopped(vcpu, kind, out);
+	vcpu_leave(vcpu);
+	return error;
+}
+
+static int state_set(struct crosvm_vcpu *vcpu, enum state_kind kind, const void *value)
+{
+	if (!vcpu || !value)
+		return -EINVAL;
+	int error = vcpu_enter(vcpu);
+	if (error)
+		return error;
+	if (vcpu->stopped) {
+		memcpy(copy_of(&vcpu->state, kind), value, sets[kind].size);
+		vcpu->state.copies[kind] = STATE_PENDING;
+	} else {
+		error = -EBUSY;
+	}
+	vcpu_leave(vcpu);
+	return error;
+}
+
+int crosvm_vcpu_get_regs(struct crosvm_vcpu *vcpu, struct kvm_regs *out_regs)
+{
+	return state_get(vcpu, STATE_REGS, out_regs);
+}
+
+int crosvm_vcpu_set_regs(struct crosvm_vcpu *vcpu, const struct kvm_regs *regs)
+{
+	return state_set(vcpu, STATE_REGS, regs);
+}
+
+int crosvm_vcpu_get_sregs(struct crosvm_vcpu *vcpu, struct kvm_sregs *out_sregs)
+{
+	return state_get(vcpu, STATE_SREGS, out_sregs);
+}
+
+int crosvm_vcpu_set_sregs(struct crosvm_vcpu *vcpu, const struct kvm_sregs *sregs)
+{
+	return state_set(vcpu, STATE_SREGS, sregs);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The state sets of a vCPU that the plugin gets and sets while it is stopped. Runs in the plugin, on the
+ * thread that the vCPU belongs to. The host may die at any moment or be an older one.
+ *
+ * A set value stays here until the resume takes it along. A get of the same set sends it ahead of itself, so
+ * that the plugin reads what the host really made of it. If the host refuses the value there, that get
+ * returns the errno and the value is dropped: the vCPU keeps what it had, which a next get shows, and the
+ * resume brings nothing of this set. A value that the host refuses at the resume comes back by
+ * crosvm_vcpu_wait().
+ *
+ * A snapshot that came along with the event answers the gets, without a request, until the set is set.
+ */
+#ifndef PLUGVM_PLUGIN_STATE_H
+#define PLUGVM_PLUGIN_STATE_H
+
+#include <stdint.h>
+
+#include "crosvm.h"
+#include "wire/codec.h"
+
+enum state_kind {
+	STATE_REGS,
+	STATE_SREGS,
+	STATE_KINDS,
+};
+
+enum state_copy {
+	STATE_ABSENT,   /* only the host has it */
+	STATE_SNAPSHOT, /* equals what the host has */
+	STATE_PENDING,  /* the plugin's, not sent yet */
+};
+
+struct state {
+	enum state_copy copies[STATE_KINDS];
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+};
+
+/* Forget what belonged to an event that is over. */
+void state_forget(struct state *state);
+
+/* Keep the snapshots that came with an event. One of another size than this library knows is none. */
+void state_keep_snapshots(struct state *state, const wire_VcpuResponse_Wait_Io *io);
+
+/* Add what is pending to the resume, which then points into `state`. */
+void state_attach(const struct state *state, wire_VcpuRequest_Resume *resume);
+
+#endif

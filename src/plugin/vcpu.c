@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A vCPU: events out of the channel, answers into it. Runs in the plugin, on the thread that the vCPU belongs
+ * to; only its retirement comes from another one. The host may die at any moment or be an older one.
+ */
+#include "plugin/vcpu.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "plugin/connection.h"
+#include "plugin/peer.h"
+
+#define VCPU_RETIRED 0x80000000u
+
+int vcpu_new(int fds[2], struct crosvm_vcpu **out_vcpu)
+{
+	struct crosvm_vcpu *vcpu = calloc(1, sizeof(*vcpu));
+	if (!vcpu)
+		return -ENOMEM;
+	atomic_init(&vcpu->users, 0);
+	int error = channel_init(&vcpu->channel, fds);
+	if (error) {
+		free(vcpu);
+		return error;
+	}
+	*out_vcpu = vcpu;
+	return 0;
+}
+
+void vcpu_free(struct crosvm_vcpu *vcpu)
+{
+	channel_fini(&vcpu->channel);
+	free(vcpu);
+}
+
+void vcpu_retire(struct crosvm_vcpu *vcpu)
+{
+	/* As a user, so that nobody closes the channel while it is hung up. */
+	atomic_fetch_add(&vcpu->users, VCPU_RETIRED + 1);
+	channel_hang_up(&vcpu->channel);
+	vcpu_leave(vcpu);
+}
+
+int vcpu_enter(struct crosvm_vcpu *vcpu)
+{
+	unsigned int users = atomic_load(&vcpu->users);
+	do {
+		if (users & VCPU_RETIRED)
+			return -ENOTCONN;
+	} while (!atomic_compare_exchange_weak(&vcpu->users, &users, users + 1));
+	int error = vcpu->channel.broken;
+	if (error)
+		vcpu_leave(vcpu);
+	return error;
+}
+
+void vcpu_leave(struct crosvm_vcpu *vcpu)
+{
+	if (atomic_fetch_sub(&vcpu->users, 1) == VCPU_RETIRED + 1)
+		channel_fini(&vcpu->channel);
+}
+
+int vcpu_call(struct crosvm_vcpu *vcpu, const wire_VcpuRequest *request, unsigned int reply_member,
+              wire_VcpuResponse *out_reply)
+{
+	int error = channel_send(&vcpu->channel, request);
+	if (!error)
+		error = channel_next_reply(&vcpu->channel, out_reply);
+	if (!error)
+		error = peer_errno(out_reply->error);
+	if (error)
+		return error;
+	return out_reply->which_message == reply_member ? 0 : -EPROTO;
+}
+
+static int take_io(struct crosvm_vcpu *vcpu, const wire_VcpuResponse_Wait_Io *io, struct crosvm_vcpu_event *event)
+{
+	if (io->data.size == 0 || io->data.size > sizeof(vcpu->answer.bytes))
+		return -EPROTO;
+	if (io->space != wire_AddressSpace_IOPORT && io->space != wire_AddressSpace_MMIO)
+		return -EPROTO;
+	uint32_t length = (uint32_t)io->data.size;
+	if (io->is_write)
+		memcpy(vcpu->answer.bytes, io->data.data, length);
+	else
+		memset(vcpu->answer.bytes, 0, length);
+	vcpu->answer_size = io->is_write ? 0 : length;
+	vcpu->stopped = !io->no_resume;
+	state_keep_snapshots(&vcpu->state, io);
+
+	event->kind = CROSVM_VCPU_EVENT_KIND_IO_ACCESS;
+	event->io_access.address_space = io->space == wire_AddressSpace_MMIO ? CROSVM_ADDRESS_SPACE_MMIO
+	                                                                     : CROSVM_ADDRESS_SPACE_IOPORT;
+	event->io_access.address = io->address;
+	event->io_access.data = vcpu->answer.bytes;
+	event->io_access.length = length;
+	event->io_access.is_write = io->is_write;
+	event->io_access.no_resume = io->no_resume;
+	return 0;
+}
+
+static void take_hyperv_call(struct crosvm_vcpu *vcpu, const wire_VcpuResponse_Wait_HypervCall *call,
+                             struct crosvm_vcpu_event *event)
+{
+	vcpu->answer.hyperv_result = 0;
+	vcpu->answer_size = sizeof(vcpu->answer.hyperv_result);
+	event->kind = CROSVM_VCPU_EVENT_KIND_HYPERV_HCALL;
+	event->hyperv_call.input = call->input;
+	event->hyperv_call.result = &vcpu->answer.hyperv_result;
+	event->hyperv_call.params[0] = call->params0;
+	event->hyperv_call.params[1] = call->params1;
+}
+
+static void take_hyperv_synic(const wire_VcpuResponse_Wait_HypervSynic *synic, struct crosvm_vcpu_event *event)
+{
+	event->kind = CROSVM_VCPU_EVENT_KIND_HYPERV_SYNIC;
+	event->hyperv_synic.msr = synic->msr;
+	event->hyperv_synic.control = synic->control;
+	event->hyperv_synic.evt_page = synic->evt_page;
+	event->hyperv_synic.msg_page = synic->msg_page;
+}
+
+/* Make the event the vCPU's own. Nothing of it refers to the message afterwards. */
+static int take_event(struct crosvm_vcpu *vcpu, const wire_VcpuResponse_Wait *wait,
+                      struct crosvm_vcpu_event *out_event)
+{
+	struct crosvm_vcpu_event event;
+	memset(&event, 0, sizeof(event));
+	state_forget(&vcpu->state);
+	vcpu->answer_size = 0;
+	vcpu->stopped = true;
+	switch (wait->which_exit) {
+	case wire_VcpuResponse_Wait_init_tag:
+		event.kind = CROSVM_VCPU_EVENT_KIND_INIT;
+		break;
+	case wire_VcpuResponse_Wait_io_tag:
+		if (take_io(vcpu, &wait->exit.io, &event) < 0)
+			return -EPROTO;
+		break;
+	case wire_VcpuResponse_Wait_user_tag:
+		event.kind = CROSVM_VCPU_EVENT_KIND_PAUSED;
+		event.user = (void *)(uintptr_t)wait->exit.user.user;
+		break;
+	case wire_VcpuResponse_Wait_hyperv_call_tag:
+		take_hyperv_call(vcpu, &wait->exit.hyperv_call, &event);
+		break;
+	case wire_VcpuResponse_Wait_hyperv_synic_tag:
+		take_hyperv_synic(&wait->exit.hyperv_synic, &event);
+		break;
+	default:
+		return -EPROTO;
+	}
+	*out_event = event;
+	return 0;
+}
+
+/* The host answers once; from then on the events come by themselves. */
+static int ask_for_events(struct crosvm_vcpu *vcpu)
+{
+	if (vcpu->asked)
+		return 0;
+	wire_VcpuRequest request = {.which_message = wire_VcpuRequest_wait_tag};
+	int error = channel_send(&vcpu->channel, &request);
+	vcpu->asked = error == 0;
+	return error;
+}
+
+static int wait_for_event(struct crosvm_vcpu *vcpu, struct crosvm_vcpu_event *out_event)
+{
+	if (vcpu->stopped)
+		return -EBUSY;
+	int error = ask_for_events(vcpu);
+	wire_VcpuResponse response;
+	if (!error)
+		error = channel_next(&vcpu->channel, &response);
+	if (error)
+		return error;
+	int refusal = peer_errno(response.error);
+	if (response.which_message != wire_VcpuResponse_wait_tag)
+		return refusal ? refusal : -EPROTO;
+	/* The host holds the vCPU at an event that nobody can answer: there is no way on. */
+	if (take_event(vcpu, &response.message.wait, out_event) < 0)
+		return channel_break(&vcpu->channel, -EPROTO);
+	return refusal;
+}
+
+static int resume(struct crosvm_vcpu *vcpu)
+{
+	if (!vcpu->stopped)
+		return -EINVAL;
+	wire_VcpuRequest request = {
+	    .which_message = wire_VcpuRequest_resume_tag,
+	    .message.resume.data = {vcpu->answer.bytes, vcpu->answer_size},
+	};
+	state_attach(&vcpu->state, &request.message.resume);
+	int error = channel_send(&vcpu->channel, &request);
+	if (error)
+		return error;
+	vcpu->stopped = false;
+	state_forget(&vcpu->state);
+	return 0;
+}
+
+int crosvm_get_vcpu(struct crosvm *crosvm, uint32_t cpu_id, struct crosvm_vcpu **out_vcpu)
+{
+	if (!crosvm || !out_vcpu)
+		return -EINVAL;
+	if (cpu_id >= crosvm->machine->vcpu_count)
+		return -ENOENT;
+	*out_vcpu = crosvm->machine->vcpus[cpu_id];
+	return 0;
+}
+
+int crosvm_vcpu_wait(struct crosvm_vcpu *vcpu, struct crosvm_vcpu_event *out_event)
+{
+	if (!vcpu || !out_event)
+		return -EINVAL;
+	int error = vcpu_enter(vcpu);
+	if (error)
+		return error;
+	error = wait_for_event(vcpu, out_event);
+	vcpu_leave(vcpu);
+	return error;
+}
+
+int crosvm_vcpu_resume(struct crosvm_vcpu *vcpu)
+{
+	if (!vcpu)
+		return -EINVAL;
+	int error = vcpu_enter(vcpu);
+	if (error)
+		return error;
+	error = resume(vcpu);
+	vcpu_leave(vcpu);
+	return error;
+}

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A vCPU: its phase, its channel, the event that it has, the registers that wait to travel. Runs in the plugin,
+ * on the thread that the vCPU belongs to; only its retirement comes from another one. The host may die at any
+ * moment or be an older one.
+ *
+ * Phases. A vCPU is *running* (also before its first event) or *stopped* at an event:
+ *
+ *     running   wait         the event comes; stopped, unless it has no_resume
+ *     running   others       refused: -EINVAL for resume, -EBUSY for state
+ *     stopped   wait         refused: -EBUSY
+ *     stopped   resume       the answer goes; running
+ *     stopped   get, set     state.h
+ *
+ * A refused call sends nothing, takes nothing and changes nothing.
+ */
+#ifndef PLUGVM_PLUGIN_VCPU_H
+#define PLUGVM_PLUGIN_VCPU_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "crosvm.h"
+#include "plugin/channel.h"
+#include "plugin/state.h"
+#include "wire/codec.h"
+#include "wire/limits.h"
+
+struct crosvm_vcpu {
+	/* The calls that are inside, and VCPU_RETIRED: whoever makes it that and nothing else closes. */
+	atomic_uint users;
+	struct channel channel;
+	bool asked; /* the one Wait message was sent */
+	bool stopped;
+	struct state state;
+	uint32_t answer_size; /* bytes of `answer` that the resume sends */
+	union {
+		uint8_t bytes[LIMIT_ACCESS_BYTES];
+		uint64_t hyperv_result;
+	} answer; /* what event.io_access.data or event.hyperv_call.result points at */
+};
+
+/* Make a vCPU of the end to write, fds[0], and the end to read, fds[1]; as channel_init(). */
+int vcpu_new(int fds[2], struct crosvm_vcpu **out_vcpu);
+
+/* Free a vCPU that no plugin has seen. */
+void vcpu_free(struct crosvm_vcpu *vcpu);
+
+/*
+ * Close the channel, as soon as nobody is inside a call, whom this frees if it can. The struct stays for
+ * ever, and later calls give -ENOTCONN. Once, from any thread.
+ */
+void vcpu_retire(struct crosvm_vcpu *vcpu);
+
+/*
+ * Begin a call on a vCPU. Returns 0, and vcpu_leave() must follow; -ENOTCONN if it is retired; or the errno
+ * of its broken channel.
+ */
+int vcpu_enter(struct crosvm_vcpu *vcpu);
+void vcpu_leave(struct crosvm_vcpu *vcpu);
+
+/*
+ * Send a request of a stopped vCPU and wait for its reply. The `bytes` of the reply are valid until the next
+ * call. Returns the host's errno if it refused, or -EPROTO if the reply is not `reply_member`, or as
+ * channel_send() and channel_next_reply().
+ */
+int vcpu_call(struct crosvm_vcpu *vcpu, const wire_VcpuRequest *request, unsigned int reply_member,
+              wire_VcpuResponse *out_reply);
+
+#endif

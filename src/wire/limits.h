@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Every limit on what a peer may send or make: name, value, unit, reason. One list, from which the constants,
+ * the table that is printed and the tests come. docs/limits.md is compared with it by a test.
+ */
+#ifndef PLUGVM_WIRE_LIMITS_H
+#define PLUGVM_WIRE_LIMITS_H
+
+#define WIRE_LIMITS(X)                                                                                          \
+	X(LIMIT_REQUEST_BYTES, 131072, "bytes",                                                                 \
+	  "one main request: 4096 MSI routes at 28 bytes, the largest, and some room")                          \
+	X(LIMIT_REQUEST_FDS, 1, "fds", "one main request: the memfd of create memory")                          \
+	X(LIMIT_RESPONSE_BYTES, 262144, "bytes", "one main response, as the original client accepts")           \
+	X(LIMIT_VCPU_REQUEST_BYTES, 65536, "bytes",                                                             \
+	  "one vCPU request: 256 CPUID entries at 40 bytes or one page of data, with room to refuse more")      \
+	X(LIMIT_VCPU_RESPONSE_BYTES, 65536, "bytes", "one vCPU response: as for a request")                     \
+	X(LIMIT_ACCESS_BYTES, 4096, "bytes", "one guest access: a page of `rep ins` or `rep outs`")             \
+	X(LIMIT_BASELINE_VCPUS, 16, "vCPUs", "an original client takes 32 fds in a packet, two for a vCPU")     \
+	X(LIMIT_CONNECTIONS, 64, "connections", "each costs the host an fd; one per plugin thread is ample")    \
+	X(LIMIT_MEMORY_GIB, 64, "GiB",                                                                          \
+	  "guest memory in all: KVM takes 7 ms and 2.7 MiB per GiB, and a stop has to wait for it")             \
+	X(LIMIT_MEMORY_SLOTS, 509, "slots", "what KVM on x86 offered user space for long (KVM_USER_MEM_SLOTS)") \
+	X(LIMIT_RANGES, 16384, "ranges", "a table of this size is 512 KiB and copied in 50 us")                 \
+	X(LIMIT_EVENTS, 1024, "events", "io and irq events together: each costs the host an fd or two")         \
+	X(LIMIT_GUEST_ADDRESS_BITS, 52, "bits", "of a guest-physical address, where KVM does not say fewer")    \
+	X(LIMIT_FD_RESERVE, 16, "fds", "kept free for the host's own needs")                                    \
+	X(LIMIT_LOG_LINES_PER_SECOND, 200, "lines", "of the plugin's stderr, and of what a peer causes")        \
+	X(LIMIT_LOG_LINES_BURST, 2000, "lines", "before the limit per second holds")                            \
+	X(LIMIT_LOG_LINE_BYTES, 1024, "bytes", "of one line; a longer one is cut into several")
+
+#define WIRE_LIMIT_CONSTANT(name, value, unit, reason) name = value,
+enum { WIRE_LIMITS(WIRE_LIMIT_CONSTANT) };
+#undef WIRE_LIMIT_CONSTANT
+
+#endif
