@@ -137,8 +137,18 @@ int plugvm_vcpu_get_regs(struct plugvm_vcpu *, struct kvm_regs *out_regs);
 int plugvm_vcpu_set_regs(struct plugvm_vcpu *, const struct kvm_regs *regs);
 int plugvm_vcpu_get_sregs(struct plugvm_vcpu *, struct kvm_sregs *out_sregs);
 int plugvm_vcpu_set_sregs(struct plugvm_vcpu *, const struct kvm_sregs *sregs);
+int plugvm_vcpu_get_fpu(struct plugvm_vcpu *, struct kvm_fpu *out_fpu);
+int plugvm_vcpu_set_fpu(struct plugvm_vcpu *, const struct kvm_fpu *fpu);
 int plugvm_vcpu_get_debugregs(struct plugvm_vcpu *, struct kvm_debugregs *out_debugregs);
 int plugvm_vcpu_set_debugregs(struct plugvm_vcpu *, const struct kvm_debugregs *debugregs);
+int plugvm_vcpu_get_lapic(struct plugvm_vcpu *, struct kvm_lapic_state *out_lapic);
+int plugvm_vcpu_set_lapic(struct plugvm_vcpu *, const struct kvm_lapic_state *lapic);
+int plugvm_vcpu_get_mp_state(struct plugvm_vcpu *, struct kvm_mp_state *out_mp_state);
+int plugvm_vcpu_set_mp_state(struct plugvm_vcpu *, const struct kvm_mp_state *mp_state);
+int plugvm_vcpu_get_xcrs(struct plugvm_vcpu *, struct kvm_xcrs *out_xcrs);
+int plugvm_vcpu_set_xcrs(struct plugvm_vcpu *, const struct kvm_xcrs *xcrs);
+int plugvm_vcpu_get_events(struct plugvm_vcpu *, struct kvm_vcpu_events *out_events);
+int plugvm_vcpu_set_events(struct plugvm_vcpu *, const struct kvm_vcpu_events *events);
 
 /* ---- Level 1: one plugin process ---- */
 

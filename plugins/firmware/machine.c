@@ -103,8 +103,12 @@ static void reserve_addresses(struct crosvm *vm, uint64_t ram_size)
  */
 static void find_cpuid(struct machine *machine)
 {
-	check(crosvm_get_supported_cpuid(machine->vm, CPUID_MAX, machine->cpuid, &machine->cpuid_count),
-	      "learn what the processor can do");
+	int result = crosvm_get_supported_cpuid(machine->vm, CPUID_MAX, machine->cpuid, &machine->cpuid_count);
+	/* Without the answer the processor has no features at all, which is enough for a BIOS. */
+	if (result == -ENOSYS)
+		machine->cpuid_count = 0;
+	else
+		check(result, "learn what the processor can do");
 
 	for (uint32_t i = 0; i < machine->cpuid_count; i++) {
 		struct kvm_cpuid_entry2 *entry = &machine->cpuid[i];
@@ -136,7 +140,8 @@ static int vcpu_step(struct machine *machine)
 	switch (event.kind) {
 	case CROSVM_VCPU_EVENT_KIND_INIT:
 		/* The registers are those of a processor after a reset: right for a BIOS. */
-		ret = crosvm_vcpu_set_cpuid(machine->vcpu, machine->cpuid_count, machine->cpuid);
+		if (machine->cpuid_count > 0)
+			ret = crosvm_vcpu_set_cpuid(machine->vcpu, machine->cpuid_count, machine->cpuid);
 		if (ret < 0)
 			goto out;
 		break;

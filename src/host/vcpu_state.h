@@ -16,10 +16,15 @@
 union vcpu_state {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
+	struct kvm_fpu fpu;
 	struct kvm_debugregs debugregs;
+	struct kvm_lapic_state lapic;
+	struct kvm_mp_state mp_state;
+	struct kvm_xcrs xcrs;
+	struct kvm_vcpu_events events;
 };
 
-/* -EINVAL: there is no such set; -ENOSYS: not in this version; or KVM's errno. */
+/* -EINVAL: there is no such set; or KVM's errno. */
 int vcpu_state_get(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set, union vcpu_state *out_state,
                    size_t *out_size);
 

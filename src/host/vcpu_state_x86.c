@@ -11,19 +11,19 @@ int vcpu_state_get(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set,
                    size_t *out_size)
 {
 	switch (peer_set) {
-	case wire_VcpuRequest_StateSet_REGS:
-		*out_size = sizeof(out_state->regs);
-		return plugvm_vcpu_get_regs(vcpu, &out_state->regs);
-	case wire_VcpuRequest_StateSet_SREGS:
-		*out_size = sizeof(out_state->sregs);
-		return plugvm_vcpu_get_sregs(vcpu, &out_state->sregs);
-	case wire_VcpuRequest_StateSet_FPU:
-	case wire_VcpuRequest_StateSet_DEBUGREGS:
-	case wire_VcpuRequest_StateSet_LAPIC:
-	case wire_VcpuRequest_StateSet_MP:
-	case wire_VcpuRequest_StateSet_XCREGS:
-	case wire_VcpuRequest_StateSet_EVENTS:
-		return -ENOSYS;
+#define GET(SET, name)                               \
+	case wire_VcpuRequest_StateSet_##SET:        \
+		*out_size = sizeof(out_state->name); \
+		return plugvm_vcpu_get_##name(vcpu, &out_state->name)
+		GET(REGS, regs);
+		GET(SREGS, sregs);
+		GET(FPU, fpu);
+		GET(DEBUGREGS, debugregs);
+		GET(LAPIC, lapic);
+		GET(MP, mp_state);
+		GET(XCREGS, xcrs);
+		GET(EVENTS, events);
+#undef GET
 	}
 	return -EINVAL;
 }
@@ -43,19 +43,19 @@ int vcpu_state_set(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set,
 	union vcpu_state state;
 	int result;
 	switch (peer_set) {
-	case wire_VcpuRequest_StateSet_REGS:
-		result = unpack(peer_state, &state.regs, sizeof(state.regs));
-		return result < 0 ? result : plugvm_vcpu_set_regs(vcpu, &state.regs);
-	case wire_VcpuRequest_StateSet_SREGS:
-		result = unpack(peer_state, &state.sregs, sizeof(state.sregs));
-		return result < 0 ? result : plugvm_vcpu_set_sregs(vcpu, &state.sregs);
-	case wire_VcpuRequest_StateSet_FPU:
-	case wire_VcpuRequest_StateSet_DEBUGREGS:
-	case wire_VcpuRequest_StateSet_LAPIC:
-	case wire_VcpuRequest_StateSet_MP:
-	case wire_VcpuRequest_StateSet_XCREGS:
-	case wire_VcpuRequest_StateSet_EVENTS:
-		return -ENOSYS;
+#define SET(SET, name)                                                        \
+	case wire_VcpuRequest_StateSet_##SET:                                 \
+		result = unpack(peer_state, &state.name, sizeof(state.name)); \
+		return result < 0 ? result : plugvm_vcpu_set_##name(vcpu, &state.name)
+		SET(REGS, regs);
+		SET(SREGS, sregs);
+		SET(FPU, fpu);
+		SET(DEBUGREGS, debugregs);
+		SET(LAPIC, lapic);
+		SET(MP, mp_state);
+		SET(XCREGS, xcrs);
+		SET(EVENTS, events);
+#undef SET
 	}
 	return -EINVAL;
 }

@@ -57,32 +57,22 @@ unsigned int kvm_arch_address_bits(const struct plugvm_kvm *kvm)
 	return bits;
 }
 
-int plugvm_vcpu_get_regs(struct plugvm_vcpu *vcpu, struct kvm_regs *out_regs)
-{
-	return kvm_ioctl(vcpu->fd, KVM_GET_REGS, out_regs);
-}
+/* A pair of calls for each set of state: KVM_GET_x and KVM_SET_x. */
+#define STATE_CALLS(name, type, get_request, set_request)                             \
+	int plugvm_vcpu_get_##name(struct plugvm_vcpu *vcpu, struct type *out_##name) \
+	{                                                                             \
+		return kvm_ioctl(vcpu->fd, get_request, out_##name);                  \
+	}                                                                             \
+	int plugvm_vcpu_set_##name(struct plugvm_vcpu *vcpu, const struct type *name) \
+	{                                                                             \
+		return kvm_ioctl(vcpu->fd, set_request, (void *)name);                \
+	}
 
-int plugvm_vcpu_set_regs(struct plugvm_vcpu *vcpu, const struct kvm_regs *regs)
-{
-	return kvm_ioctl(vcpu->fd, KVM_SET_REGS, (void *)regs);
-}
-
-int plugvm_vcpu_get_sregs(struct plugvm_vcpu *vcpu, struct kvm_sregs *out_sregs)
-{
-	return kvm_ioctl(vcpu->fd, KVM_GET_SREGS, out_sregs);
-}
-
-int plugvm_vcpu_set_sregs(struct plugvm_vcpu *vcpu, const struct kvm_sregs *sregs)
-{
-	return kvm_ioctl(vcpu->fd, KVM_SET_SREGS, (void *)sregs);
-}
-
-int plugvm_vcpu_get_debugregs(struct plugvm_vcpu *vcpu, struct kvm_debugregs *out_debugregs)
-{
-	return kvm_ioctl(vcpu->fd, KVM_GET_DEBUGREGS, out_debugregs);
-}
-
-int plugvm_vcpu_set_debugregs(struct plugvm_vcpu *vcpu, const struct kvm_debugregs *debugregs)
-{
-	return kvm_ioctl(vcpu->fd, KVM_SET_DEBUGREGS, (void *)debugregs);
-}
+STATE_CALLS(regs, kvm_regs, KVM_GET_REGS, KVM_SET_REGS)
+STATE_CALLS(sregs, kvm_sregs, KVM_GET_SREGS, KVM_SET_SREGS)
+STATE_CALLS(fpu, kvm_fpu, KVM_GET_FPU, KVM_SET_FPU)
+STATE_CALLS(debugregs, kvm_debugregs, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS)
+STATE_CALLS(lapic, kvm_lapic_state, KVM_GET_LAPIC, KVM_SET_LAPIC)
+STATE_CALLS(mp_state, kvm_mp_state, KVM_GET_MP_STATE, KVM_SET_MP_STATE)
+STATE_CALLS(xcrs, kvm_xcrs, KVM_GET_XCRS, KVM_SET_XCRS)
+STATE_CALLS(events, kvm_vcpu_events, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS)

@@ -14,7 +14,8 @@ static void test_connect_without_host(void **state)
 	(void)state;
 	unsetenv("CROSVM_SOCKET");
 	assert_int_equal(crosvm_connect(&plugin), -ENOTCONN);
-	static const char *const bad[] = {"", "x", "-1", "+3", " 3", "3 ", "3x", "0x3", "2147483648", "99999999999999"};
+	static const char *const bad[] = {"",   "x",  "-1",  "+3",         " 3",
+	                                  "3 ", "3x", "0x3", "2147483648", "99999999999999"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
 		setenv("CROSVM_SOCKET", bad[i], 1);
 		assert_int_equal(crosvm_connect(&plugin), -EINVAL);

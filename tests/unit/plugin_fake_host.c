@@ -5,9 +5,9 @@
  * it sent is taken out afterwards, so that one thread plays both sides. Bytes are written out by hand where
  * they are short, so that a mistake of the codec does not hide.
  */
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>

@@ -255,12 +255,9 @@ static void test_destroy_from_many_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_connections_are_independent),
-	    TEST(test_last_connection_ends_it),
-	    TEST(test_vcpu_outlives_connection),
-	    TEST(test_destroy_frees_waiters),
-	    TEST(test_destroy_spares_fds_in_use),
-	    TEST(test_destroy_from_many_threads),
+	    TEST(test_connections_are_independent), TEST(test_last_connection_ends_it),
+	    TEST(test_vcpu_outlives_connection),    TEST(test_destroy_frees_waiters),
+	    TEST(test_destroy_spares_fds_in_use),   TEST(test_destroy_from_many_threads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,13 +46,12 @@ static void test_memory(void **state)
 	assert_true(memfd >= 0);
 	struct crosvm_memory *memory = NULL;
 	fake_reply(fake->socket, REPLY_CREATE);
-	assert_int_equal(crosvm_create_memory(fake->plugin, memfd, 0x1000, 0x2000, UINT64_C(1) << 51, true, false,
-	                                      &memory),
-	                 0);
+	assert_int_equal(
+	    crosvm_create_memory(fake->plugin, memfd, 0x1000, 0x2000, UINT64_C(1) << 51, true, false, &memory), 0);
 	assert_non_null(memory);
 	int sent = fake_expect_with_fd(fake->socket,
-	                               BYTES(0x0a, 19, 0x1a, 17, 0x08, 0x80, 0x20, 0x10, 0x80, 0x80, 0x80, 0x80, 0x80,
-	                                     0x80, 0x80, 0x04, 0x18, 0x80, 0x40, 0x20, 1));
+	                               BYTES(0x0a, 19, 0x1a, 17, 0x08, 0x80, 0x20, 0x10, 0x80, 0x80, 0x80, 0x80,
+	                                     0x80, 0x80, 0x80, 0x04, 0x18, 0x80, 0x40, 0x20, 1));
 	/* The very memfd, which is still the caller's. */
 	struct stat ours, theirs;
 	assert_int_equal(fstat(memfd, &ours), 0);

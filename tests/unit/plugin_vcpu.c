@@ -6,7 +6,6 @@
  */
 #include "plugin_fake_host.c"
 
-
 static void run(void **state, void (*test)(struct fake *fake, struct crosvm_vcpu *vcpu))
 {
 	for (enum fake_kind kind = FAKE_SOCKETS; kind <= FAKE_PIPES; kind++) {
@@ -148,10 +147,11 @@ static void check_write(struct fake *fake, struct crosvm_vcpu *vcpu)
 	fake_init(fake, 1);
 	fake_resume(fake, 1);
 	/* By hand: an 8-byte MMIO write to 2^64 - 8. */
-	fake_write(fake, 1, BYTES(0x1d, 0x12, 0x1b, 0x12, 0x19,                                             /* io */
-	                          0x08, 1,                                                                  /* MMIO */
-	                          0x10, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x18, 1, /* write */
-	                          0x2a, 8, 1, 2, 3, 4, 5, 6, 7, 8));
+	fake_write(fake, 1,
+	           BYTES(0x1d, 0x12, 0x1b, 0x12, 0x19,                                              /* io */
+	                 0x08, 1,                                                                   /* MMIO */
+	                 0x10, 0xf8, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01, 0x18, 1, /* write */
+	                 0x2a, 8, 1, 2, 3, 4, 5, 6, 7, 8));
 	struct crosvm_vcpu_event event;
 	assert_int_equal(crosvm_vcpu_wait(vcpu, &event), 0);
 	assert_int_equal(event.kind, CROSVM_VCPU_EVENT_KIND_IO_ACCESS);
@@ -337,7 +337,8 @@ static void test_refused_resume(void **state)
 }
 
 /* Something that is no event: this wait fails, with nothing described, and the next one waits on. */
-static void check_wait_fails(struct fake *fake, struct crosvm_vcpu *vcpu, const uint8_t *frame, size_t size, int error)
+static void check_wait_fails(struct fake *fake, struct crosvm_vcpu *vcpu, const uint8_t *frame, size_t size,
+                             int error)
 {
 	struct crosvm_vcpu_event event;
 	memset(&event, 0x55, sizeof(event));
@@ -478,18 +479,9 @@ static void test_gone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_phases),
-	    TEST(test_init),
-	    TEST(test_read),
-	    TEST(test_write),
-	    TEST(test_longest_access),
-	    TEST(test_no_resume),
-	    TEST(test_paused),
-	    TEST(test_hyperv),
-	    TEST(test_refused_resume),
-	    TEST(test_no_event),
-	    TEST(test_bad_events),
-	    TEST(test_gone),
+	    TEST(test_phases),         TEST(test_init),      TEST(test_read),       TEST(test_write),
+	    TEST(test_longest_access), TEST(test_no_resume), TEST(test_paused),     TEST(test_hyperv),
+	    TEST(test_refused_resume), TEST(test_no_event),  TEST(test_bad_events), TEST(test_gone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

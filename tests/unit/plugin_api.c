@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Checks the library's face: that header, version script and these tables name the same functions, which of
+ * them this version does not serve (each returns -ENOSYS, sends nothing, touches nothing), and that no NULL
+ * argument does harm.
+ *
+ * PLUGVM_SOURCE_ROOT is the root of the source tree.
+ */
+#include "plugin_fake_host.c"
+
+/* The functions that are served, each with no argument that would let it do anything. */
+#define SERVED(X)                                                     \
+	X(crosvm_connect, NULL)                                       \
+	X(crosvm_new_connection, NULL, NULL)                          \
+	X(crosvm_destroy_connection, NULL)                            \
+	X(crosvm_get_shutdown_eventfd, NULL)                          \
+	X(crosvm_check_extension, NULL, 0, NULL)                      \
+	X(crosvm_enable_capability, NULL, 0, 0, NULL)                 \
+	X(crosvm_start, NULL)                                         \
+	X(crosvm_reserve_range, NULL, 0, 0, 0)                        \
+	X(crosvm_create_memory, NULL, 0, 0, 0, 0, false, false, NULL) \
+	X(crosvm_destroy_memory, NULL, NULL)                          \
+	X(crosvm_get_vcpu, NULL, 0, NULL)                             \
+	X(crosvm_vcpu_wait, NULL, NULL)                               \
+	X(crosvm_vcpu_resume, NULL)                                   \
+	X(crosvm_vcpu_get_regs, NULL, NULL)                           \
+	X(crosvm_vcpu_set_regs, NULL, NULL)                           \
+	X(crosvm_vcpu_get_sregs, NULL, NULL)                          \
+	X(crosvm_vcpu_set_sregs, NULL, NULL)
+
+/* The functions that are not, with a real connection or vCPU. */
+#define UNSERVED(X)                                        \
+	X(crosvm_get_supported_cpuid, vm, 0, NULL, NULL)   \
+	X(crosvm_get_emulated_cpuid, vm, 0, NULL, NULL)    \
+	X(crosvm_get_msr_index_list, vm, 0, NULL, NULL)    \
+	X(crosvm_net_get_config, vm, NULL)                 \
+	X(crosvm_reserve_async_write_range, vm, 0, 0, 0)   \
+	X(crosvm_set_hypercall_hint, vm, 0, NULL)          \
+	X(crosvm_set_irq, vm, 0, false)                    \
+	X(crosvm_set_irq_routing, vm, 0, NULL)             \
+	X(crosvm_get_pic_state, vm, false, NULL)           \
+	X(crosvm_set_pic_state, vm, false, NULL)           \
+	X(crosvm_get_ioapic_state, vm, NULL)               \
+	X(crosvm_set_ioapic_state, vm, NULL)               \
+	X(crosvm_get_pit_state, vm, NULL)                  \
+	X(crosvm_set_pit_state, vm, NULL)                  \
+	X(crosvm_get_clock, vm, NULL)                      \
+	X(crosvm_set_clock, vm, NULL)                      \
+	X(crosvm_set_identity_map_addr, vm, 0)             \
+	X(crosvm_pause_vcpus, vm, 0, NULL)                 \
+	X(crosvm_create_io_event, vm, 0, 0, 0, NULL, NULL) \
+	X(crosvm_destroy_io_event, vm, NULL)               \
+	X(crosvm_io_event_fd, NULL)                        \
+	X(crosvm_memory_get_dirty_log, vm, NULL, NULL)     \
+	X(crosvm_create_irq_event, vm, 0, NULL)            \
+	X(crosvm_destroy_irq_event, vm, NULL)              \
+	X(crosvm_irq_event_get_fd, NULL)                   \
+	X(crosvm_irq_event_get_resample_fd, NULL)          \
+	X(crosvm_vcpu_get_fpu, vcpu, NULL)                 \
+	X(crosvm_vcpu_set_fpu, vcpu, NULL)                 \
+	X(crosvm_vcpu_get_debugregs, vcpu, NULL)           \
+	X(crosvm_vcpu_set_debugregs, vcpu, NULL)           \
+	X(crosvm_vcpu_get_xcrs, vcpu, NULL)                \
+	X(crosvm_vcpu_set_xcrs, vcpu, NULL)                \
+	X(crosvm_vcpu_get_lapic_state, vcpu, NULL)         \
+	X(crosvm_vcpu_set_lapic_state, vcpu, NULL)         \
+	X(crosvm_vcpu_get_mp_state, vcpu, NULL)            \
+	X(crosvm_vcpu_set_mp_state, vcpu, NULL)            \
+	X(crosvm_vcpu_get_vcpu_events, vcpu, NULL)         \
+	X(crosvm_vcpu_set_vcpu_events, vcpu, NULL)         \
+	X(crosvm_vcpu_get_msrs, vcpu, 0, NULL, NULL)       \
+	X(crosvm_vcpu_set_msrs, vcpu, 0, NULL)             \
+	X(crosvm_vcpu_set_cpuid, vcpu, 0, NULL)            \
+	X(crosvm_get_hyperv_cpuid, vcpu, 0, NULL, NULL)    \
+	X(crosvm_vcpu_enable_capability, vcpu, 0, 0, NULL)
+
+#define DEFINE_CALL(name, ...)                                              \
+	static int call_##name(struct crosvm *vm, struct crosvm_vcpu *vcpu) \
+	{                                                                   \
+		(void)vm;                                                   \
+		(void)vcpu;                                                 \
+		return name(__VA_ARGS__);                                   \
+	}
+SERVED(DEFINE_CALL)
+UNSERVED(DEFINE_CALL)
+
+#define SERVED_ENTRY(name, ...)   {#name, call_##name, -EINVAL},
+#define UNSERVED_ENTRY(name, ...) {#name, call_##name, -ENOSYS},
+
+static const struct {
+	const char *name;
+	int (*call)(struct crosvm *, struct crosvm_vcpu *);
+	int result;
+} functions[] = {SERVED(SERVED_ENTRY) UNSERVED(UNSERVED_ENTRY)};
+
+#define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
+
+static void test_results(void **state)
+{
+	struct fake *fake = *state;
+	fake_connect(fake, FAKE_SOCKETS, 1);
+	fake_init(fake, 0);
+	for (size_t i = 0; i < FUNCTIONS; i++) {
+		int result = functions[i].call(fake->plugin, fake_vcpu(fake, 0));
+		if (result != functions[i].result)
+			print_message("%s: %d\n", functions[i].name, result);
+		assert_int_equal(result, functions[i].result);
+		assert_int_equal(functions[i].call(NULL, NULL), functions[i].result);
+	}
+	fake_expect_nothing(fake->socket);
+	fake_expect_nothing(fake->requests[0]);
+}
+
+/* ---- The source ---- */
+
+static char *read_source(const char *path)
+{
+	char full[4096];
+	snprintf(full, sizeof(full), "%s/%s", PLUGVM_SOURCE_ROOT, path);
+	FILE *file = fopen(full, "re");
+	assert_non_null(file);
+	char *text = calloc(1, 1 << 20);
+	assert_non_null(text);
+	assert_true(fread(text, 1, (1 << 20) - 1, file) > 0);
+	fclose(file);
+	return text;
+}
+
+/*
+ * Every line that begins with `prefix` and goes on with the name of a function, after `skip` more characters,
+ * must name one of the table whose result is `result` (0: any), and all of those must be named, once.
+ */
+static void check_names(const char *path, const char *prefix, size_t skip, int result)
+{
+	char *text = read_source(path);
+	size_t named[FUNCTIONS] = {0};
+	for (char *rest = text, *line; (line = strsep(&rest, "\n"));) {
+		if (strncmp(line, prefix, strlen(prefix)) != 0)
+			continue;
+		const char *name = line + strlen(prefix) + skip;
+		if (strncmp(name, "crosvm_", 7) != 0)
+			continue;
+		size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
+		size_t i = 0;
+		while (i < FUNCTIONS &&
+		       (strlen(functions[i].name) != length || memcmp(functions[i].name, name, length) != 0))
+			i++;
+		if (i == FUNCTIONS)
+			print_message("%s: %s\n", path, name);
+		assert_true(i < FUNCTIONS);
+		named[i]++;
+	}
+	for (size_t i = 0; i < FUNCTIONS; i++) {
+		bool wanted = result == 0 || functions[i].result == result;
+		if (named[i] != wanted)
+			print_message("%s: %s is named %zu times\n", path, functions[i].name, named[i]);
+		assert_int_equal(named[i], wanted);
+	}
+	free(text);
+}
+
+static void test_header(void **state)
+{
+	(void)state;
+	check_names("include/crosvm.h", "int ", 0, 0);
+}
+
+static void test_version_script(void **state)
+{
+	(void)state;
+	check_names("src/plugin/libcrosvm_plugin.map", "\t", 0, 0);
+}
+
+static void test_unserved(void **state)
+{
+	(void)state;
+	check_names("src/plugin/unserved.c", "UNSERVED_", strlen("4("), -ENOSYS);
+}
+
+/* ---- NULL ---- */
+
+static void test_null_connection(void **state)
+{
+	struct fake *fake = *state;
+	fake_connect(fake, FAKE_SOCKETS, 1);
+	struct crosvm *vm = fake->plugin, *none = NULL, *out = NULL;
+	uint64_t args[4] = {0};
+	bool has;
+	struct crosvm_vcpu *vcpu;
+	assert_int_equal(crosvm_connect(NULL), -EINVAL);
+	assert_int_equal(crosvm_new_connection(NULL, &out), -EINVAL);
+	assert_int_equal(crosvm_new_connection(vm, NULL), -EINVAL);
+	assert_int_equal(crosvm_destroy_connection(NULL), -EINVAL);
+	assert_int_equal(crosvm_destroy_connection(&none), -EINVAL);
+	assert_int_equal(crosvm_get_shutdown_eventfd(NULL), -EINVAL);
+	assert_int_equal(crosvm_check_extension(NULL, 0, &has), -EINVAL);
+	assert_int_equal(crosvm_check_extension(vm, 0, NULL), -EINVAL);
+	assert_int_equal(crosvm_enable_capability(NULL, 0, 0, args), -EINVAL);
+	assert_int_equal(crosvm_enable_capability(vm, 0, 0, NULL), -EINVAL);
+	assert_int_equal(crosvm_start(NULL), -EINVAL);
+	assert_int_equal(crosvm_reserve_range(NULL, 0, 0, 1), -EINVAL);
+	assert_int_equal(crosvm_get_vcpu(NULL, 0, &vcpu), -EINVAL);
+	assert_int_equal(crosvm_get_vcpu(vm, 0, NULL), -EINVAL);
+	assert_null(out);
+	fake_expect_nothing(fake->socket);
+}
+
+static void test_null_memory(void **state)
+{
+	struct fake *fake = *state;
+	fake_connect(fake, FAKE_SOCKETS, 1);
+	struct crosvm *vm = fake->plugin;
+	struct crosvm_memory *memory = NULL, *none = NULL;
+	assert_int_equal(crosvm_create_memory(NULL, 0, 0, 0, 0, false, false, &memory), -EINVAL);
+	assert_int_equal(crosvm_create_memory(vm, 0, 0, 0, 0, false, false, NULL), -EINVAL);
+	fake_expect_nothing(fake->socket);
+
+	fake_reply(fake->socket, BYTES(0x12, 0));
+	assert_int_equal(crosvm_create_memory(vm, STDERR_FILENO, 0, 0, 0, false, false, &memory), 0);
+	/* The one that is refused for its arguments takes no id. */
+	int sent = fake_expect_with_fd(fake->socket, BYTES(0x0a, 2, 0x1a, 0));
+	fd_close(&sent);
+	assert_int_equal(crosvm_destroy_memory(NULL, &memory), -EINVAL);
+	assert_int_equal(crosvm_destroy_memory(vm, NULL), -EINVAL);
+	assert_int_equal(crosvm_destroy_memory(vm, &none), -EINVAL);
+	assert_non_null(memory);
+	fake_expect_nothing(fake->socket);
+	fake_reply(fake->socket, BYTES(0x1a, 0));
+	assert_int_equal(crosvm_destroy_memory(vm, &memory), 0);
+}
+
+static void test_null_vcpu(void **state)
+{
+	struct fake *fake = *state;
+	fake_connect(fake, FAKE_SOCKETS, 1);
+	struct crosvm_vcpu *vcpu = fake_vcpu(fake, 0);
+	struct crosvm_vcpu_event event;
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	memset(&regs, 0, sizeof(regs));
+	memset(&sregs, 0, sizeof(sregs));
+	assert_int_equal(crosvm_vcpu_wait(NULL, &event), -EINVAL);
+	assert_int_equal(crosvm_vcpu_wait(vcpu, NULL), -EINVAL);
+	assert_int_equal(crosvm_vcpu_resume(NULL), -EINVAL);
+	fake_expect_nothing(fake->requests[0]);
+	fake_init(fake, 0);
+	assert_int_equal(crosvm_vcpu_get_regs(NULL, &regs), -EINVAL);
+	assert_int_equal(crosvm_vcpu_get_regs(vcpu, NULL), -EINVAL);
+	assert_int_equal(crosvm_vcpu_set_regs(NULL, &regs), -EINVAL);
+	assert_int_equal(crosvm_vcpu_set_regs(vcpu, NULL), -EINVAL);
+	assert_int_equal(crosvm_vcpu_get_sregs(NULL, &sregs), -EINVAL);
+	assert_int_equal(crosvm_vcpu_get_sregs(vcpu, NULL), -EINVAL);
+	assert_int_equal(crosvm_vcpu_set_sregs(NULL, &sregs), -EINVAL);
+	assert_int_equal(crosvm_vcpu_set_sregs(vcpu, NULL), -EINVAL);
+	fake_expect_nothing(fake->requests[0]);
+	fake_resume(fake, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_results),         TEST(test_header),      TEST(test_version_script), TEST(test_unserved),
+	    TEST(test_null_connection), TEST(test_null_memory), TEST(test_null_vcpu),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
