@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The guest of the exit benchmarks.
+ */
+#include "guest.h"
+
+#include <err.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+extern const uint8_t guest_start[], guest_end[];
+
+int guest_memory_new(void)
+{
+	size_t size = (size_t)(guest_end - guest_start);
+	int fd = memfd_create("guest", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0 || ftruncate(fd, GUEST_MEMORY_SIZE) < 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK) < 0 ||
+	    pwrite(fd, guest_start, size, 0) != (ssize_t)size)
+		err(1, "the guest's memory");
+	return fd;
+}
+
+void guest_set_entry(struct kvm_sregs *sregs, struct kvm_regs *out_regs)
+{
+	sregs->cs.selector = 0;
+	sregs->cs.base = 0;
+	memset(out_regs, 0, sizeof(*out_regs));
+	out_regs->rip = GUEST_LOAD_ADDRESS;
+	out_regs->rflags = 0x2;
+}

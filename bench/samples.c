@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Measured times and what is said of them.
+ */
+#include "samples.h"
+
+#include <err.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+void pin_to_cpu(int cpu)
+{
+	cpu_set_t set;
+	CPU_ZERO(&set);
+	CPU_SET((size_t)cpu, &set);
+	if (sched_setaffinity(0, sizeof(set), &set) < 0)
+		err(1, "cannot run on CPU %d", cpu);
+}
+
+static void *allocate(size_t count, size_t size)
+{
+	void *memory = calloc(count, size);
+	if (!memory)
+		err(1, "memory");
+	return memory;
+}
+
+void samples_init(struct samples *samples, size_t blocks)
+{
+	samples->blocks = blocks;
+	samples->times = allocate(blocks * BLOCK_EVENTS, sizeof(samples->times[0]));
+	samples->medians = allocate(blocks, sizeof(samples->medians[0]));
+}
+
+void samples_fini(struct samples *samples)
+{
+	free(samples->times);
+	free(samples->medians);
+}
+
+static int compare_times(const void *left, const void *right)
+{
+	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+	return (a > b) - (a < b);
+}
+
+static int compare_doubles(const void *left, const void *right)
+{
+	double a = *(const double *)left, b = *(const double *)right;
+	return (a > b) - (a < b);
+}
+
+static size_t quantile_index(size_t count, double q)
+{
+	return (size_t)(q * (double)(count - 1) + 0.5);
+}
+
+static double quantile_of_times(const uint64_t *times, size_t count, double q)
+{
+	uint64_t *sorted = allocate(count, sizeof(sorted[0]));
+	memcpy(sorted, times, count * sizeof(sorted[0]));
+	qsort(sorted, count, sizeof(sorted[0]), compare_times);
+	double value = (double)sorted[quantile_index(count, q)];
+	free(sorted);
+	return value;
+}
+
+void samples_store(struct samples *samples, size_t block, const uint64_t *times)
+{
+	memcpy(samples->times + block * BLOCK_EVENTS, times, BLOCK_EVENTS * sizeof(times[0]));
+	samples->medians[block] = quantile_of_times(times, BLOCK_EVENTS, 0.5);
+}
+
+double samples_quantile(const struct samples *samples, double q)
+{
+	return quantile_of_times(samples->times, samples->blocks * BLOCK_EVENTS, q);
+}
+
+struct quartiles samples_ratio(const struct samples *numerator, const struct samples *denominator)
+{
+	size_t count = numerator->blocks;
+	double *ratios = allocate(count, sizeof(ratios[0]));
+	for (size_t i = 0; i < count; i++)
+		ratios[i] = numerator->medians[i] / denominator->medians[i];
+	qsort(ratios, count, sizeof(ratios[0]), compare_doubles);
+	struct quartiles quartiles = {.low = ratios[quantile_index(count, 0.25)],
+	                              .median = ratios[quantile_index(count, 0.5)],
+	                              .high = ratios[quantile_index(count, 0.75)]};
+	free(ratios);
+	return quartiles;
+}
