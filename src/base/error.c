@@ -15,6 +15,9 @@ const char *error_name(int code)
 }
 
 static void fill(struct plugvm_error *out_error, enum plugvm_error_kind kind, int code, const char *format,
+                 va_list arguments) __attribute__((format(printf, 4, 0)));
+
+static void fill(struct plugvm_error *out_error, enum plugvm_error_kind kind, int code, const char *format,
                  va_list arguments)
 {
 	if (!out_error)

@@ -48,7 +48,7 @@ int link_init(struct vcpu_link *link, uint32_t cpu, struct ranges *ranges, unsig
 	if (answer_timeout_ms > 0) {
 		/* A plugin that does not read its replies makes send block: the same limit holds there. */
 		struct timeval timeout = {.tv_sec = answer_timeout_ms / 1000,
-		                          .tv_usec = (answer_timeout_ms % 1000) * 1000};
+		                          .tv_usec = (suseconds_t)(answer_timeout_ms % 1000) * 1000};
 		if (setsockopt(link->events, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout)) < 0)
 			goto fail;
 	}
@@ -151,7 +151,7 @@ static int await_request(struct vcpu_link *link, uint64_t deadline_ns)
 	return 0;
 }
 
-/* Returns 1 with a request, 0 if there is none now (with MSG_DONTWAIT), or an error. */
+/* Returns 1 with a request, 0 if there is none now (with MSG_DONTWAIT only), or an error. */
 static int link_receive(struct vcpu_link *link, uint64_t deadline_ns, int flags, wire_VcpuRequest *out_request)
 {
 	int result;
@@ -162,7 +162,7 @@ static int link_receive(struct vcpu_link *link, uint64_t deadline_ns, int flags,
 			return result;
 		result = packet_recv(link->requests, &packet, flags);
 	} while (result == -EINTR);
-	if (result == -EAGAIN)
+	if (result == -EAGAIN && (flags & MSG_DONTWAIT))
 		return 0;
 	if (result < 0 || packet.size == 0)
 		return link_fail(link, -EPIPE, "the plugin has closed the channel");
@@ -211,11 +211,11 @@ static int link_serve(struct vcpu_link *link, struct plugvm_vcpu *vcpu, wire_Vcp
 	uint64_t deadline_ns = answer_deadline(link);
 	int result = link_send(link, event);
 	while (result == 0) {
-		wire_VcpuRequest request;
+		wire_VcpuRequest request = {.which_message = 0};
 		struct vcpu_reply reply;
 		result = link_receive(link, deadline_ns, 0, &request);
 		if (result < 0)
-			break;
+			return result;
 		switch (request.which_message) {
 		case wire_VcpuRequest_resume_tag:
 			result = take_resume(vcpu, &request.message.resume, answer);
@@ -243,7 +243,7 @@ static int link_serve(struct vcpu_link *link, struct plugvm_vcpu *vcpu, wire_Vcp
  */
 static int refuse_stale_requests(struct vcpu_link *link)
 {
-	wire_VcpuRequest request;
+	wire_VcpuRequest request = {.which_message = 0};
 	for (int i = 0; i < STALE_REQUESTS_MAX; i++) {
 		int result = link_receive(link, 0, MSG_DONTWAIT, &request);
 		if (result <= 0)

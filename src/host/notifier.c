@@ -15,7 +15,7 @@
 #include "base/sys.h"
 
 /* The thread needs little, but what the C library keeps on a stack differs, and sanitizers keep more. */
-#define STACK_BYTES (256 * 1024)
+#define STACK_BYTES ((size_t)256 * 1024)
 
 static void *notifier_thread(void *argument)
 {

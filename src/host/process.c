@@ -258,12 +258,11 @@ int process_try_wait(struct process *process, struct plugvm_plugin_status *out_s
 {
 	if (!process->reaped) {
 		siginfo_t info = {.si_pid = 0};
+		*out_status = (struct plugvm_plugin_status){.state = PLUGVM_PLUGIN_RUNNING};
 		if (sys.waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
 			return errno == EINTR ? 0 : -errno;
-		if (info.si_pid == 0) {
-			*out_status = (struct plugvm_plugin_status){.state = PLUGVM_PLUGIN_RUNNING};
+		if (info.si_pid == 0)
 			return 0;
-		}
 		/* As long as the zombie is there, its group cannot be anybody else's. */
 		kill(-process->pid, SIGKILL);
 		process->reaped = true;

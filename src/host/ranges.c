@@ -65,9 +65,12 @@ int ranges_init(struct ranges *ranges, uint32_t reader_count)
 	atomic_init(&ranges->current, &empty_table);
 	ranges->readers = aligned_alloc(_Alignof(struct range_reader), reader_count * sizeof(ranges->readers[0]));
 	/* One table per reader can be held, and one more has just been replaced. */
-	ranges->retired = calloc((size_t)reader_count + 1, sizeof(ranges->retired[0]));
+	ranges->retired = calloc((size_t)reader_count + 1, sizeof(const struct range_table *));
 	if (!ranges->readers || !ranges->retired) {
-		ranges_fini(ranges);
+		free(ranges->readers);
+		free(ranges->retired);
+		ranges->readers = NULL;
+		ranges->retired = NULL;
 		return -ENOMEM;
 	}
 	ranges->reader_count = reader_count;

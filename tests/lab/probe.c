@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The lab's selftest runs this inside the lab. It prints its arguments and the
  * environment variable PLUGVM_SELFTEST, each between brackets, then proves that
