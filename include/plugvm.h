@@ -265,6 +265,12 @@ enum plugvm_plugin_state {
 	PLUGVM_PLUGIN_SIGNALED, /* value: signal */
 };
 
+/*
+ * The exit code of a plugin whose status was taken by somebody else: this process ignores SIGCHLD, or waits for
+ * any child elsewhere. A program that uses this library does neither while a plugin runs.
+ */
+#define PLUGVM_PLUGIN_STATUS_LOST 255
+
 struct plugvm_plugin_status {
 	enum plugvm_plugin_state state;
 	int value;
@@ -311,6 +317,12 @@ int plugvm_plugin_vcpu_mmio_read(struct plugvm_plugin_vcpu *, struct plugvm_vcpu
                                  void *data, uint32_t size);
 int plugvm_plugin_vcpu_mmio_write(struct plugvm_plugin_vcpu *, struct plugvm_vcpu *vcpu, uint64_t address,
                                   const void *data, uint32_t size);
+/* A Hyper-V hypercall of the guest; what the plugin answers goes to *out_result. */
+int plugvm_plugin_vcpu_hyperv_call(struct plugvm_plugin_vcpu *, struct plugvm_vcpu *vcpu, uint64_t input,
+                                   const uint64_t params[2], uint64_t *out_result);
+/* A change of the guest's Hyper-V synthetic interrupt controller. */
+int plugvm_plugin_vcpu_hyperv_synic(struct plugvm_plugin_vcpu *, struct plugvm_vcpu *vcpu, uint32_t msr,
+                                    uint64_t control, uint64_t evt_page, uint64_t msg_page);
 /* Return what went wrong, in words; "" if nothing did. Valid as long as the object. */
 const char *plugvm_plugin_vcpu_fault(const struct plugvm_plugin_vcpu *);
 

@@ -37,6 +37,9 @@ static void install_signal_handlers(void)
 		if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
 			sigaction(numbers[i], &action, NULL);
 	}
+	/* Its end is how the plugin's status is known: not to be ignored, even if the caller does. */
+	action.sa_handler = SIG_DFL;
+	sigaction(SIGCHLD, &action, NULL);
 	/* A log that nobody reads any more is no reason to die. */
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);

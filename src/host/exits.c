@@ -115,9 +115,8 @@ static enum exit_verdict handle_fail_entry(struct plugvm_plugin_vcpu *pv, struct
 	return EXIT_END;
 }
 
-/* Every reason that is not in the table ends the vCPU: going on would only repeat it for ever. */
-static enum exit_verdict handle_unexpected(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu,
-                                           struct vcpu_end *out_end)
+enum exit_verdict exit_handle_unexpected(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu,
+                                         struct vcpu_end *out_end)
 {
 	(void)pv;
 	char text[128];
@@ -129,6 +128,7 @@ static enum exit_verdict handle_unexpected(struct plugvm_plugin_vcpu *pv, struct
 
 static exit_fn *const handlers[] = {
     [KVM_EXIT_IO] = exit_handle_io,
+    [KVM_EXIT_HYPERV] = exit_handle_hyperv,
     [KVM_EXIT_MMIO] = handle_mmio,
     [KVM_EXIT_INTR] = handle_nothing,
     [KVM_EXIT_IRQ_WINDOW_OPEN] = handle_nothing,
@@ -142,7 +142,7 @@ enum exit_verdict exit_handle(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu 
 {
 	uint32_t reason = plugvm_vcpu_exit(vcpu)->exit_reason;
 	bool known = reason < sizeof(handlers) / sizeof(handlers[0]) && handlers[reason];
-	return known ? handlers[reason](pv, vcpu, out_end) : handle_unexpected(pv, vcpu, out_end);
+	return known ? handlers[reason](pv, vcpu, out_end) : exit_handle_unexpected(pv, vcpu, out_end);
 }
 
 enum exit_verdict exit_handle_error(int error, struct plugvm_vcpu *vcpu, struct vcpu_end *out_end)

@@ -41,7 +41,11 @@ void exit_from_link_error(int error, const struct plugvm_plugin_vcpu *pv, struct
 /* Turn what such a call has returned into a verdict. */
 enum exit_verdict exit_from_access(int result, const struct plugvm_plugin_vcpu *pv, struct vcpu_end *out_end);
 
+/* End the vCPU for an exit that nothing here knows: going on would only repeat it for ever. */
+exit_fn exit_handle_unexpected;
+
 /* exits_x86.c */
 exit_fn exit_handle_io;
+exit_fn exit_handle_hyperv;
 
 #endif

@@ -26,3 +26,27 @@ enum exit_verdict exit_handle_io(struct plugvm_plugin_vcpu *pv, struct plugvm_vc
 	                 : plugvm_plugin_vcpu_io_read(pv, vcpu, run->io.port, run->io.size, data, (uint32_t)size);
 	return exit_from_access(result, pv, out_end);
 }
+
+enum exit_verdict exit_handle_hyperv(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu,
+                                     struct vcpu_end *out_end)
+{
+	struct kvm_run *run = plugvm_vcpu_exit(vcpu);
+	int result;
+	switch (run->hyperv.type) {
+	case KVM_EXIT_HYPERV_HCALL: {
+		uint64_t params[2] = {run->hyperv.u.hcall.params[0], run->hyperv.u.hcall.params[1]};
+		uint64_t answer = 0;
+		result = plugvm_plugin_vcpu_hyperv_call(pv, vcpu, run->hyperv.u.hcall.input, params, &answer);
+		run->hyperv.u.hcall.result = answer;
+		break;
+	}
+	case KVM_EXIT_HYPERV_SYNIC:
+		result = plugvm_plugin_vcpu_hyperv_synic(pv, vcpu, run->hyperv.u.synic.msr,
+		                                         run->hyperv.u.synic.control, run->hyperv.u.synic.evt_page,
+		                                         run->hyperv.u.synic.msg_page);
+		break;
+	default:
+		return exit_handle_unexpected(pv, vcpu, out_end);
+	}
+	return exit_from_access(result, pv, out_end);
+}

@@ -281,12 +281,20 @@ int link_deliver_init(struct vcpu_link *link, struct plugvm_vcpu *vcpu)
 	return link_serve(link, vcpu, &event, &none);
 }
 
+/* Deliver an event of a vCPU that was running. */
+static int link_deliver(struct vcpu_link *link, struct plugvm_vcpu *vcpu, wire_VcpuResponse *event,
+                        const struct answer *answer)
+{
+	int result = link_check(link);
+	if (result == 0)
+		result = refuse_stale_requests(link);
+	if (result == 0)
+		result = link_serve(link, vcpu, event, answer);
+	return result;
+}
+
 static int deliver_claimed(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const struct guest_access *access)
 {
-	int result = refuse_stale_requests(link);
-	if (result < 0)
-		return result;
-
 	wire_VcpuResponse event = {.which_message = wire_VcpuResponse_wait_tag};
 	event.message.wait.which_exit = wire_VcpuResponse_Wait_io_tag;
 	wire_VcpuResponse_Wait_Io *io = &event.message.wait.exit.io;
@@ -296,7 +304,30 @@ static int deliver_claimed(struct vcpu_link *link, struct plugvm_vcpu *vcpu, con
 	io->data.data = access->is_write ? access->data : zeros;
 	io->data.size = access->size;
 	struct answer answer = {.data = access->is_write ? NULL : access->data, .size = access->size};
-	return link_serve(link, vcpu, &event, &answer);
+	return link_deliver(link, vcpu, &event, &answer);
+}
+
+int link_deliver_hyperv_call(struct vcpu_link *link, struct plugvm_vcpu *vcpu, uint64_t input,
+                             const uint64_t params[2], uint64_t *out_result)
+{
+	wire_VcpuResponse event = {.which_message = wire_VcpuResponse_wait_tag};
+	event.message.wait.which_exit = wire_VcpuResponse_Wait_hyperv_call_tag;
+	wire_VcpuResponse_Wait_HypervCall *call = &event.message.wait.exit.hyperv_call;
+	call->input = input;
+	call->params0 = params[0];
+	call->params1 = params[1];
+	struct answer answer = {.data = (uint8_t *)out_result, .size = sizeof(*out_result)};
+	return link_deliver(link, vcpu, &event, &answer);
+}
+
+int link_deliver_hyperv_synic(struct vcpu_link *link, struct plugvm_vcpu *vcpu,
+                              const wire_VcpuResponse_Wait_HypervSynic *synic)
+{
+	wire_VcpuResponse event = {.which_message = wire_VcpuResponse_wait_tag};
+	event.message.wait.which_exit = wire_VcpuResponse_Wait_hyperv_synic_tag;
+	event.message.wait.exit.hyperv_synic = *synic;
+	struct answer none = {.data = NULL};
+	return link_deliver(link, vcpu, &event, &none);
 }
 
 int link_deliver_access(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const struct guest_access *access)

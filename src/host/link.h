@@ -65,6 +65,12 @@ struct guest_access {
 };
 int link_deliver_access(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const struct guest_access *access);
 
+/* Hyper-V events of the guest (KVM_EXIT_HYPERV), always the plugin's. */
+int link_deliver_hyperv_call(struct vcpu_link *link, struct plugvm_vcpu *vcpu, uint64_t input,
+                             const uint64_t params[2], uint64_t *out_result);
+int link_deliver_hyperv_synic(struct vcpu_link *link, struct plugvm_vcpu *vcpu,
+                              const wire_VcpuResponse_Wait_HypervSynic *synic);
+
 /* 0, or -ECANCELED, or what the link has failed with before. */
 int link_check(const struct vcpu_link *link);
 

@@ -213,6 +213,21 @@ int plugvm_plugin_vcpu_mmio_write(struct plugvm_plugin_vcpu *pv, struct plugvm_v
 	                                                  .size = size});
 }
 
+int plugvm_plugin_vcpu_hyperv_call(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu, uint64_t input,
+                                   const uint64_t params[2], uint64_t *out_result)
+{
+	return link_deliver_hyperv_call(pv->link, vcpu, input, params, out_result);
+}
+
+int plugvm_plugin_vcpu_hyperv_synic(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu, uint32_t msr,
+                                    uint64_t control, uint64_t evt_page, uint64_t msg_page)
+{
+	return link_deliver_hyperv_synic(
+	    pv->link, vcpu,
+	    &(wire_VcpuResponse_Wait_HypervSynic){
+	        .msr = msr, .control = control, .evt_page = evt_page, .msg_page = msg_page});
+}
+
 const char *plugvm_plugin_vcpu_fault(const struct plugvm_plugin_vcpu *pv)
 {
 	return pv->link->fault;

@@ -254,13 +254,25 @@ void process_kill(struct process *process)
 	syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0u);
 }
 
+/* Somebody else in this process has reaped it, or SIGCHLD is ignored: it is gone, and nobody knows how. */
+static int note_stolen_status(struct process *process, int code, struct plugvm_plugin_status *out_status)
+{
+	if (code != ECHILD)
+		return -code;
+	process->reaped = true;
+	process->status = (struct plugvm_plugin_status){.state = PLUGVM_PLUGIN_EXITED,
+	                                                .value = PLUGVM_PLUGIN_STATUS_LOST};
+	*out_status = process->status;
+	return 0;
+}
+
 int process_try_wait(struct process *process, struct plugvm_plugin_status *out_status)
 {
 	if (!process->reaped) {
 		siginfo_t info = {.si_pid = 0};
 		*out_status = (struct plugvm_plugin_status){.state = PLUGVM_PLUGIN_RUNNING};
 		if (sys.waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
-			return errno == EINTR ? 0 : -errno;
+			return errno == EINTR ? 0 : note_stolen_status(process, errno, out_status);
 		if (info.si_pid == 0)
 			return 0;
 		/* As long as the zombie is there, its group cannot be anybody else's. */
