@@ -17,6 +17,8 @@ static const struct {
 } sets[STATE_KINDS] = {
     [STATE_REGS] = {wire_VcpuRequest_StateSet_REGS, offsetof(struct state, regs), sizeof(struct kvm_regs)},
     [STATE_SREGS] = {wire_VcpuRequest_StateSet_SREGS, offsetof(struct state, sregs), sizeof(struct kvm_sregs)},
+    [STATE_DEBUGREGS] = {wire_VcpuRequest_StateSet_DEBUGREGS, offsetof(struct state, debugregs),
+                         sizeof(struct kvm_debugregs)},
 };
 
 static uint8_t *copy_of(struct state *state, enum state_kind kind)
@@ -49,12 +51,24 @@ void state_keep_snapshots(struct state *state, const wire_VcpuResponse_Wait_Io *
 {
 	keep_snapshot(state, STATE_REGS, io->regs);
 	keep_snapshot(state, STATE_SREGS, io->sregs);
+	keep_snapshot(state, STATE_DEBUGREGS, io->debugregs);
 }
 
 void state_attach(const struct state *state, wire_VcpuRequest_Resume *resume)
 {
 	resume->regs = pending_of(state, STATE_REGS);
 	resume->sregs = pending_of(state, STATE_SREGS);
+	resume->debugregs = pending_of(state, STATE_DEBUGREGS);
+}
+
+static int send_set(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, struct wire_bytes value)
+{
+	wire_VcpuRequest request = {
+	    .which_message = wire_VcpuRequest_set_state_tag,
+	    .message.set_state = {.set = set, .state = value},
+	};
+	wire_VcpuResponse reply;
+	return vcpu_call(vcpu, &request, wire_VcpuResponse_set_state_tag, &reply);
 }
 
 static int send_pending(struct crosvm_vcpu *vcpu, enum state_kind kind)
@@ -62,30 +76,33 @@ static int send_pending(struct crosvm_vcpu *vcpu, enum state_kind kind)
 	struct wire_bytes pending = pending_of(&vcpu->state, kind);
 	if (pending.size == 0)
 		return 0;
-	wire_VcpuRequest request = {
-	    .which_message = wire_VcpuRequest_set_state_tag,
-	    .message.set_state = {.set = sets[kind].on_wire, .state = pending},
-	};
 	/* Whatever comes of it, the value does not travel again. */
 	vcpu->state.copies[kind] = STATE_ABSENT;
-	wire_VcpuResponse reply;
-	return vcpu_call(vcpu, &request, wire_VcpuResponse_set_state_tag, &reply);
+	return send_set(vcpu, sets[kind].on_wire, pending);
 }
 
-static int fetch(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out)
+int state_flush(struct crosvm_vcpu *vcpu)
+{
+	int error = 0;
+	for (enum state_kind kind = 0; kind < STATE_KINDS && !error; kind++)
+		error = send_pending(vcpu, kind);
+	return error;
+}
+
+static int fetch(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, void *out, size_t size)
 {
 	wire_VcpuRequest request = {
 	    .which_message = wire_VcpuRequest_get_state_tag,
-	    .message.get_state.set = sets[kind].on_wire,
+	    .message.get_state.set = set,
 	};
 	wire_VcpuResponse reply;
 	int error = vcpu_call(vcpu, &request, wire_VcpuResponse_get_state_tag, &reply);
 	if (error)
 		return error;
 	const struct wire_bytes *value = &reply.message.get_state.state;
-	if (value->size != sets[kind].size)
+	if (value->size != size)
 		return -EPROTO;
-	memcpy(out, value->data, value->size);
+	memcpy(out, value->data, size);
 	return 0;
 }
 
@@ -98,7 +115,7 @@ static int get_stopped(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out
 		return 0;
 	}
 	int error = send_pending(vcpu, kind);
-	return error ? error : fetch(vcpu, kind, out);
+	return error ? error : fetch(vcpu, sets[kind].on_wire, out, sets[kind].size);
 }
 
 static int state_get(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out)
@@ -149,3 +166,56 @@ int crosvm_vcpu_set_sregs(struct crosvm_vcpu *vcpu, const struct kvm_sregs *sreg
 {
 	return state_set(vcpu, STATE_SREGS, sregs);
 }
+
+int crosvm_vcpu_get_debugregs(struct crosvm_vcpu *vcpu, struct kvm_debugregs *out_debugregs)
+{
+	return state_get(vcpu, STATE_DEBUGREGS, out_debugregs);
+}
+
+int crosvm_vcpu_set_debugregs(struct crosvm_vcpu *vcpu, const struct kvm_debugregs *debugregs)
+{
+	return state_set(vcpu, STATE_DEBUGREGS, debugregs);
+}
+
+/* Get a set that is not deferred. */
+static int get_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, void *out, size_t size)
+{
+	if (!vcpu || !out)
+		return -EINVAL;
+	int error = vcpu_enter(vcpu);
+	if (error)
+		return error;
+	error = vcpu->stopped ? fetch(vcpu, set, out, size) : -EBUSY;
+	vcpu_leave(vcpu);
+	return error;
+}
+
+static int set_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, const void *value, size_t size)
+{
+	if (!vcpu || !value)
+		return -EINVAL;
+	int error = vcpu_enter(vcpu);
+	if (error)
+		return error;
+	error = vcpu->stopped ? state_flush(vcpu) : -EBUSY;
+	if (!error)
+		error = send_set(vcpu, set, (struct wire_bytes){value, size});
+	vcpu_leave(vcpu);
+	return error;
+}
+
+#define STATE_CALLS(name, SET, type)                                                          \
+	int crosvm_vcpu_get_##name(struct crosvm_vcpu *vcpu, struct type *out)                \
+	{                                                                                     \
+		return get_now(vcpu, wire_VcpuRequest_StateSet_##SET, out, sizeof(*out));     \
+	}                                                                                     \
+	int crosvm_vcpu_set_##name(struct crosvm_vcpu *vcpu, const struct type *value)        \
+	{                                                                                     \
+		return set_now(vcpu, wire_VcpuRequest_StateSet_##SET, value, sizeof(*value)); \
+	}
+
+STATE_CALLS(fpu, FPU, kvm_fpu)
+STATE_CALLS(lapic_state, LAPIC, kvm_lapic_state)
+STATE_CALLS(mp_state, MP, kvm_mp_state)
+STATE_CALLS(xcrs, XCREGS, kvm_xcrs)
+STATE_CALLS(vcpu_events, EVENTS, kvm_vcpu_events)

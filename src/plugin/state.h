@@ -3,7 +3,8 @@
  * The state sets of a vCPU that the plugin gets and sets while it is stopped. Runs in the plugin, on the
  * thread that the vCPU belongs to. The host may die at any moment or be an older one.
  *
- * A set value stays here until the resume takes it along. A get of the same set sends it ahead of itself, so
+ * A value of regs, sregs or debugregs that was set stays here until the resume takes it along, or until a set of
+ * another kind goes, which it must not overtake. A get of the same set sends it ahead of itself, so
  * that the plugin reads what the host really made of it. If the host refuses the value there, that get
  * returns the errno and the value is dropped: the vCPU keeps what it had, which a next get shows, and the
  * resume brings nothing of this set. A value that the host refuses at the resume comes back by
@@ -19,9 +20,11 @@
 #include "crosvm.h"
 #include "wire/codec.h"
 
+/* The sets whose setting is deferred; every other one is set and got at once. */
 enum state_kind {
 	STATE_REGS,
 	STATE_SREGS,
+	STATE_DEBUGREGS,
 	STATE_KINDS,
 };
 
@@ -35,6 +38,7 @@ struct state {
 	enum state_copy copies[STATE_KINDS];
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
+	struct kvm_debugregs debugregs;
 };
 
 /* Forget what belonged to an event that is over. */
@@ -45,5 +49,8 @@ void state_keep_snapshots(struct state *state, const wire_VcpuResponse_Wait_Io *
 
 /* Add what is pending to the resume, which then points into `state`. */
 void state_attach(const struct state *state, wire_VcpuRequest_Resume *resume);
+
+/* Send what is pending ahead of the resume, because something that it must come before is about to go. */
+int state_flush(struct crosvm_vcpu *vcpu);
 
 #endif
