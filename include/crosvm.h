@@ -23,12 +23,14 @@
  *             crosvm_vcpu_resume(vcpu);
  *     }
  *
- * Errors. Every function returns 0 (or a file descriptor, where it says so) on success and a negative errno
- * on failure. Common to all, and not repeated below: -EINVAL      a NULL argument where the text does not
- * allow one, or an enum value that is not listed -ECONNRESET  the VM has ended or the host is gone; every
- * later call says so too -EPROTO      the host's answer makes no sense -ENOTTY      the host is older than
- * the function -ENOSYS      this version of the library does not serve the function yet (docs/status.md lists
- * them) Errors of KVM itself come through with KVM's errno.
+ * Errors. Every function returns 0 (or a file descriptor, where it says so) on success and a negative errno on
+ * failure. Common to all, and not repeated below:
+ *   -EINVAL      a NULL argument where the text does not allow one, or an enum value that is not listed
+ *   -ECONNRESET  the VM has ended or the host is gone; every later call says so too
+ *   -EPROTO      the host's answer makes no sense
+ *   -ENOTTY      the host is older than the function
+ *   -ENOSYS      this version of the library does not serve the function yet (docs/status.md lists them)
+ * Errors of KVM itself come through with KVM's errno.
  *
  * Threads. A struct crosvm (a connection) belongs to one thread at a time; crosvm_new_connection() makes
  * another one for another thread. A struct crosvm_vcpu belongs to one thread at a time as well, and different
@@ -257,20 +259,23 @@ int crosvm_get_msr_index_list(struct crosvm *, uint32_t count, uint32_t *indices
 int crosvm_net_get_config(struct crosvm *, struct crosvm_net_config *out_config);
 
 /*
- * Say that the machine is set up: the vCPUs come to life, and each gives its INIT event. No vCPU enters the
- * guest until all were resumed from INIT. Once per VM, on any connection. -EINVAL  it was called before
+ * Say that the machine is set up: the vCPUs come to life, and each gives its INIT event. No vCPU enters the guest
+ * until all were resumed from INIT. Once per VM, on any connection.
+ *   -EINVAL  it was called before
  */
 int crosvm_start(struct crosvm *);
 
 /* ---- Address ranges ---- */
 
 /*
- * Reserve `length` addresses from `start`: a guest access there stops the vCPU and becomes an IO_ACCESS
- * event. An access belongs to the range of its first byte; if that is in none, to the lowest range that it
- * touches. Accesses outside every range read zeros and write nothing. May be called at any time; every exit
- * after the call's return sees the change. `length` 0 releases the reservation that begins at `start`. -EPERM
- * it overlaps a reservation -ENOENT  length 0: none begins at `start` -EINVAL  it reaches past the end of the
- * address space (2^64, or 0xffff for ports) -ENOSPC  more than 16,384 reservations
+ * Reserve `length` addresses from `start`: a guest access there stops the vCPU and becomes an IO_ACCESS event. An
+ * access belongs to the range of its first byte; if that is in none, to the lowest range that it touches. Accesses
+ * outside every range read zeros and write nothing. May be called at any time; every exit after the call's return
+ * sees the change. `length` 0 releases the reservation that begins at `start`.
+ *   -EPERM   it overlaps a reservation
+ *   -ENOENT  length 0: none begins at `start`
+ *   -EINVAL  it reaches past the end of the address space (2^64, or 0xffff for ports)
+ *   -ENOSPC  more than 16,384 reservations
  */
 int crosvm_reserve_range(struct crosvm *, uint32_t space, uint64_t start, uint64_t length);
 
@@ -325,12 +330,13 @@ int crosvm_destroy_io_event(struct crosvm *, struct crosvm_io **);
 int crosvm_io_event_fd(struct crosvm_io *);
 
 /*
- * Map `length` bytes of the memfd `fd`, from `offset`, into guest-physical memory at `start`. The memfd must
- * be sealed against shrinking (F_SEAL_SHRINK). It stays the caller's, and the memory stays when it is closed.
- * Offset, length and start are multiples of 4096. May be called while the guest runs. With `read_only` a
- * guest write becomes an MMIO write; with `dirty_log` KVM notes which pages the guest wrote. -EINVAL     not
- * aligned, empty, beyond the memfd's end or the CPU's physical addresses, or not a memfd -EBADF      `fd` is
- * not open -EPERM      not sealed against shrinking, or sealed against writing while the range is writable
+ * Map `length` bytes of the memfd `fd`, from `offset`, into guest-physical memory at `start`. The memfd must be
+ * sealed against shrinking (F_SEAL_SHRINK). It stays the caller's, and the memory stays when it is closed. Offset,
+ * length and start are multiples of 4096. May be called while the guest runs. With `read_only` a guest write becomes
+ * an MMIO write; with `dirty_log` KVM notes which pages the guest wrote.
+ *   -EINVAL     not aligned, empty, beyond the memfd's end or the CPU's physical addresses, or not a memfd
+ *   -EBADF      `fd` is not open
+ *   -EPERM      not sealed against shrinking, or sealed against writing while the range is writable
  *   -EOVERFLOW  offset + length or start + length does not fit 64 bits
  *   -EEXIST     it overlaps other memory of the guest
  *   -ENOSPC     more than 509 ranges, or more than 64 GiB in all
@@ -361,17 +367,19 @@ int crosvm_irq_event_get_resample_fd(const struct crosvm_irq *);
 int crosvm_get_vcpu(struct crosvm *, uint32_t cpu_id, struct crosvm_vcpu **out_vcpu);
 
 /*
- * Block until the vCPU has an event and describe it. The vCPU stands still until crosvm_vcpu_resume() (but
- * for an event with no_resume). The first event is INIT, after crosvm_start(). -EBUSY       the last event
- * was not resumed -ECONNRESET  the VM has ended another      the host refused what the last resume brought
- * (registers that KVM does not take, for example): the same event is described again, nothing was applied,
- * and the plugin may set and resume anew
+ * Block until the vCPU has an event and describe it. The vCPU stands still until crosvm_vcpu_resume() (but for an
+ * event with no_resume). The first event is INIT, after crosvm_start(). A signal handler does not interrupt it.
+ *   -EBUSY       the last event was not resumed
+ *   -ECONNRESET  the VM has ended
+ *   another      the host refused what the last resume brought (registers that KVM does not take, for example): the
+ *                same event is described again, nothing was applied, and the plugin may set and resume anew
  */
 int crosvm_vcpu_wait(struct crosvm_vcpu *, struct crosvm_vcpu_event *out_event);
 
 /*
- * Let the vCPU run on, with the registers that were set and the data at event.io_access.data (for a read) as
- * the answer. -EINVAL  there is no event to resume from
+ * Let the vCPU run on, with the registers that were set and the data at event.io_access.data (for a read) as the
+ * answer.
+ *   -EINVAL  there is no event to resume from
  */
 int crosvm_vcpu_resume(struct crosvm_vcpu *);
 

@@ -4,17 +4,24 @@
  *
  * Three levels, each made of the one below:
  *
- *   struct plugvm_machine   a whole run in one call: opens KVM, makes the VM, starts the plugin, runs the vCPUs
- * and tells how it ended. The plugvm program is a thin client of this. struct plugvm_plugin    one plugin process
- * and its channels, for an embedder with a VM and a run loop of its own. struct plugvm_kvm, plugvm_vm, plugvm_vcpu
- *                           the KVM file descriptors as typed calls, made new or adopted.
+ *   struct plugvm_machine  a whole run in one call: opens KVM, makes the VM, starts the plugin, runs the vCPUs and tells
+ *                          how it ended. The plugvm program is a thin client of this.
+ *   struct plugvm_plugin   one plugin process and its channels, for an embedder with a VM and a run loop of its own.
+ *   struct plugvm_kvm, plugvm_vm, plugvm_vcpu
+ *                          the KVM file descriptors as typed calls, made new or adopted.
  *
  * Pattern of use:
  *
- *     struct plugvm_machine_config config = {.size = sizeof(config), .path = "/usr/bin/my-plugin", .vcpu_count =
- * 1, .kvm_fd = -1, .stdin_fd = -1, .stdout_fd = 1, .grace_ms = 1000}; struct plugvm_machine *machine; struct
- * plugvm_error error; struct plugvm_result result; if (plugvm_machine_new(&config, &machine, &error) == 0 &&
- * plugvm_machine_run(machine, &result, &error) == 0) puts(result.text); plugvm_machine_free(&machine);
+ *     struct plugvm_machine_config config = {
+ *         .size = sizeof(config), .path = "/usr/bin/my-plugin", .vcpu_count = 1,
+ *         .kvm_fd = -1, .stdin_fd = -1, .stdout_fd = 1, .grace_ms = 1000,
+ *     };
+ *     struct plugvm_machine *machine = NULL;
+ *     struct plugvm_error error;
+ *     struct plugvm_result result;
+ *     if (plugvm_machine_new(&config, &machine, &error) == 0 && plugvm_machine_run(machine, &result, &error) == 0)
+ *             puts(result.text);
+ *     plugvm_machine_free(&machine);
  *
  * Errors. Functions that return int give 0 or a positive value on success, a negative errno on failure. Where
  * there is a struct plugvm_error argument (NULL is allowed) it is filled on failure with the failing step in
@@ -130,8 +137,7 @@ uint32_t plugvm_vcpu_id(const struct plugvm_vcpu *);
 int plugvm_vcpu_run(struct plugvm_vcpu *);
 /* Return the vCPU's shared page, owned by the vCPU. */
 struct kvm_run *plugvm_vcpu_exit(struct plugvm_vcpu *);
-/* Set or clear immediate_exit: while set, KVM_RUN only completes the pending access and gives -EINTR. Any thread.
- */
+/* Set or clear immediate_exit: while set, KVM_RUN only completes the pending access and gives -EINTR. Any thread. */
 void plugvm_vcpu_set_immediate_exit(struct plugvm_vcpu *, bool on);
 int plugvm_vcpu_get_regs(struct plugvm_vcpu *, struct kvm_regs *out_regs);
 int plugvm_vcpu_set_regs(struct plugvm_vcpu *, const struct kvm_regs *regs);
@@ -204,10 +210,11 @@ struct plugvm_plugin_config {
 };
 
 /*
- * Make the first connection and the vCPU channels and start the plugin. Returns when the executable has been
- * started for sure, or with the reason why not: -ENOENT, -EACCES, -ENOEXEC ...  the executable (kind
- * PLUGVM_ERROR_PLUGIN_FILE) -E2BIG   more vCPUs than an original client can take -ENOSYS  a jail or a tap, which
- * this version does not have
+ * Make the first connection and the vCPU channels and start the plugin. Returns when the executable has been started
+ * for sure, or with the reason why not:
+ *   -ENOENT, -EACCES, -ENOEXEC ...  the executable (kind PLUGVM_ERROR_PLUGIN_FILE)
+ *   -E2BIG   more vCPUs than an original client can take
+ *   -ENOSYS  a jail or a tap, which this version does not have
  */
 int plugvm_plugin_new(const struct plugvm_plugin_config *, struct plugvm_plugin **out_plugin,
                       struct plugvm_error *out_error);
@@ -234,10 +241,12 @@ size_t plugvm_plugin_sockets(const struct plugvm_plugin *, int *fds, size_t capa
 int plugvm_plugin_drop_sockets(struct plugvm_plugin *, const size_t *indices, size_t count);
 
 /*
- * Receive, check, serve and answer one request on a connection. `vm` may be NULL: requests that need it get
- * ENODEV. Does not block. -EAGAIN      nothing was there -ECONNRESET  the peer has closed it -EPROTO      the peer
- * broke the protocol, or does not read its answers: drop the connection After the last two the caller drops the
- * connection; the VM goes on.
+ * Receive, check, serve and answer one request on a connection. `vm` may be NULL: requests that need it get ENODEV.
+ * Does not block.
+ *   -EAGAIN      nothing was there
+ *   -ECONNRESET  the peer has closed it
+ *   -EPROTO      the peer broke the protocol, or does not read its answers
+ * After the last two the caller drops the connection; the VM goes on.
  */
 int plugvm_plugin_handle_socket(struct plugvm_plugin *, size_t index, struct plugvm_vm *vm);
 

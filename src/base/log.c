@@ -9,15 +9,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "wire/limits.h"
-
 #define NS_PER_SECOND UINT64_C(1000000000)
 
 void log_line(const struct log *log, enum plugvm_log_level level, const char *format, ...)
 {
 	if (!log->sink)
 		return;
-	char line[LIMIT_LOG_LINE_BYTES * 4 + 64];
+	char line[LOG_TEXT_BYTES];
 	va_list arguments;
 	va_start(arguments, format);
 	vsnprintf(line, sizeof(line), format, arguments);

@@ -8,6 +8,9 @@
 
 #include "plugvm.h"
 
+/* Longest line of text that log_line() passes on; the rest of a longer one is cut off. */
+#define LOG_TEXT_BYTES 4352
+
 struct log {
 	plugvm_log_fn *sink; /* NULL: nothing is logged */
 	void *context;

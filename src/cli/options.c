@@ -239,7 +239,7 @@ static int take_option(struct options *options, int id)
 	case OPTION_HELP:
 		break;
 	}
-	return usage_error("see above");
+	return STATUS_OK;
 }
 
 int options_parse(struct options *options, int argc, char **argv)
@@ -259,9 +259,14 @@ int options_parse(struct options *options, int argc, char **argv)
 		return usage_error("out of memory");
 
 	optind = 1;
+	opterr = 0;
 	int id;
 	/* '+': the plugin's own options are not ours. */
-	while ((id = getopt_long(argc, argv, "+c:hqv", long_options, NULL)) != -1) {
+	while ((id = getopt_long(argc, argv, "+:c:hqv", long_options, NULL)) != -1) {
+		if (id == '?')
+			return usage_error("there is no option '%s', or it takes no value", argv[optind - 1]);
+		if (id == ':')
+			return usage_error("option '%s' needs a value", argv[optind - 1]);
 		if (id == OPTION_HELP) {
 			options_print_usage();
 			return STATUS_OK;

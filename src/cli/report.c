@@ -6,15 +6,43 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <limits.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* How long a log line may wait for a slow terminal before it is given up. */
+/* How long a log line may wait for a slow reader. The first that waited in vain is the last that waits. */
 #define LOG_PATIENCE_MS 20
+
+/* Lines that nobody was there to read, since one could be written. */
+static atomic_uint lost_lines;
+
+/*
+ * Write one line, unless that would block. It goes in one write, so that lines of several threads do not mix, and of at
+ * most PIPE_BUF bytes, because a pipe that is ready takes so many without blocking.
+ */
+static void write_line(const char *prefix, const char *line)
+{
+	struct pollfd poll_fd = {.fd = STDERR_FILENO, .events = POLLOUT};
+	if (poll(&poll_fd, 1, atomic_load(&lost_lines) ? 0 : LOG_PATIENCE_MS) <= 0) {
+		atomic_fetch_add(&lost_lines, 1);
+		return;
+	}
+	char text[PIPE_BUF];
+	unsigned lost = atomic_exchange(&lost_lines, 0);
+	int size = lost ? snprintf(text, sizeof(text),
+	                           "plugvm: warning: %u lines were lost: nobody read them\n%s%s\n", lost, prefix,
+	                           line)
+	                : snprintf(text, sizeof(text), "%s%s\n", prefix, line);
+	size_t length = size < (int)sizeof(text) ? (size_t)size : sizeof(text) - 1;
+	text[length - 1] = '\n';
+	ssize_t ignored = write(STDERR_FILENO, text, length);
+	(void)ignored;
+}
 
 void report_log(void *context, enum plugvm_log_level level, const char *line)
 {
@@ -26,15 +54,8 @@ void report_log(void *context, enum plugvm_log_level level, const char *line)
 	const struct options *options = context;
 	bool wanted = level == PLUGVM_LOG_ERROR || options->verbosity == VERBOSE ||
 	              (options->verbosity == NORMAL && level != PLUGVM_LOG_INFO && level != PLUGVM_LOG_DEBUG);
-	struct pollfd poll_fd = {.fd = STDERR_FILENO, .events = POLLOUT};
-	if (!wanted || poll(&poll_fd, 1, LOG_PATIENCE_MS) <= 0)
-		return;
-	/* One write for a line, so that lines of several threads do not mix. */
-	char text[8192];
-	int size = snprintf(text, sizeof(text), "%s%s\n", prefixes[level], line);
-	size_t length = size < (int)sizeof(text) ? (size_t)size : sizeof(text) - 1;
-	ssize_t ignored = write(STDERR_FILENO, text, length);
-	(void)ignored;
+	if (wanted)
+		write_line(prefixes[level], line);
 }
 
 static void advise_on_kvm(const struct options *options, int code)

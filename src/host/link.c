@@ -91,8 +91,7 @@ int link_check(const struct vcpu_link *link)
 	return atomic_load_explicit(&link->failed, memory_order_relaxed) ? -EPROTO : 0;
 }
 
-/* Note what went wrong and return the error, or -ECANCELED if the link was cut meanwhile, which explains anything.
- */
+/* Note what went wrong and return the error, or -ECANCELED if the link was cut meanwhile, which explains anything. */
 static int link_fail(struct vcpu_link *link, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -257,8 +256,7 @@ static int refuse_stale_requests(struct vcpu_link *link)
 		if (result < 0)
 			return result;
 	}
-	return link_fail(link, -EPROTO, "more than %d requests came while the vCPU was running",
-	                 STALE_REQUESTS_MAX);
+	return link_fail(link, -EPROTO, "%d requests came while the vCPU was running", STALE_REQUESTS_MAX);
 }
 
 int link_deliver_init(struct vcpu_link *link, struct plugvm_vcpu *vcpu)

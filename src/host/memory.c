@@ -60,8 +60,7 @@ int memory_map(struct plugvm_vm *vm, int fd, const struct memory_request *reques
 	if (result < 0)
 		return result;
 
-	/* Safe for a peer's fd: it is a memfd, sealed, and the range lies inside. A hugetlb one may still refuse.
-	 */
+	/* Safe for a peer's fd: it is a memfd, sealed, and the range lies inside. A hugetlb one may still refuse. */
 	int protection = request->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
 	void *host = sys.mmap(NULL, request->peer_length, protection, MAP_SHARED | MAP_NORESERVE, fd,
 	                      (off_t)request->peer_offset);

@@ -46,6 +46,7 @@ static void emit_line(struct plugin_log *plugin_log)
 			log_line(plugin_log->log, PLUGVM_LOG_WARNING, "%llu lines of the plugin were left out",
 			         (unsigned long long)refused);
 		char text[LIMIT_LOG_LINE_BYTES * 4 + 1];
+		_Static_assert(sizeof(text) <= LOG_TEXT_BYTES, "an escaped line goes in whole");
 		text_escape(text, sizeof(text), plugin_log->line, plugin_log->used);
 		log_line(plugin_log->log, PLUGVM_LOG_PLUGIN, "%s", text);
 	}

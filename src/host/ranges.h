@@ -44,8 +44,8 @@ int ranges_init(struct ranges *ranges, uint32_t reader_count);
 void ranges_fini(struct ranges *ranges);
 
 /*
- * Reserve [start, start + length). Main thread. *out_id tells the reservation's id. When this has returned, every
- * later lookup finds it.
+ * Reserve [start, start + length). Main thread. *out_id tells the reservation's id. When this has returned, every later
+ * lookup finds it.
  *   -EINVAL  length is 0, or the end is past the space's last address
  *   -EPERM   it overlaps another; -ENOSPC  there are LIMIT_RANGES; -ENOMEM
  */

@@ -28,8 +28,7 @@ int vcpu_state_get(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set,
 	return -EINVAL;
 }
 
-/* Copy the bytes, which have no alignment, into the struct at `out`; -EINVAL if the length is not just its size.
- */
+/* Copy the bytes, which have no alignment, into the struct at `out`; -EINVAL if the length is not just its size. */
 static int unpack(struct wire_bytes peer_state, void *out, size_t size)
 {
 	if (peer_state.size != size)

@@ -196,11 +196,8 @@ static int resume(struct crosvm_vcpu *vcpu)
 	};
 	state_attach(&vcpu->state, &request.message.resume);
 	int error = channel_send(&vcpu->channel, &request);
-	if (error)
-		return error;
-	vcpu->stopped = false;
-	state_forget(&vcpu->state);
-	return 0;
+	vcpu->stopped = error != 0;
+	return error;
 }
 
 int crosvm_get_vcpu(struct crosvm *crosvm, uint32_t cpu_id, struct crosvm_vcpu **out_vcpu)

@@ -26,7 +26,7 @@
 	X(LIMIT_FD_RESERVE, 16, "fds", "kept free for the host's own needs")                                    \
 	X(LIMIT_LOG_LINES_PER_SECOND, 200, "lines", "of the plugin's stderr, and of what a peer causes")        \
 	X(LIMIT_LOG_LINES_BURST, 2000, "lines", "before the limit per second holds")                            \
-	X(LIMIT_LOG_LINE_BYTES, 1024, "bytes", "of one line; a longer one is cut into several")
+	X(LIMIT_LOG_LINE_BYTES, 1000, "bytes", "of one line: escaped it still fits one write to a pipe")
 
 #define WIRE_LIMIT_CONSTANT(name, value, unit, reason) name = value,
 enum { WIRE_LIMITS(WIRE_LIMIT_CONSTANT) };

@@ -26,7 +26,19 @@
 	X(crosvm_vcpu_get_regs, NULL, NULL)                           \
 	X(crosvm_vcpu_set_regs, NULL, NULL)                           \
 	X(crosvm_vcpu_get_sregs, NULL, NULL)                          \
-	X(crosvm_vcpu_set_sregs, NULL, NULL)
+	X(crosvm_vcpu_set_sregs, NULL, NULL)                          \
+	X(crosvm_vcpu_get_fpu, NULL, NULL)                            \
+	X(crosvm_vcpu_set_fpu, NULL, NULL)                            \
+	X(crosvm_vcpu_get_debugregs, NULL, NULL)                      \
+	X(crosvm_vcpu_set_debugregs, NULL, NULL)                      \
+	X(crosvm_vcpu_get_xcrs, NULL, NULL)                           \
+	X(crosvm_vcpu_set_xcrs, NULL, NULL)                           \
+	X(crosvm_vcpu_get_lapic_state, NULL, NULL)                    \
+	X(crosvm_vcpu_set_lapic_state, NULL, NULL)                    \
+	X(crosvm_vcpu_get_mp_state, NULL, NULL)                       \
+	X(crosvm_vcpu_set_mp_state, NULL, NULL)                       \
+	X(crosvm_vcpu_get_vcpu_events, NULL, NULL)                    \
+	X(crosvm_vcpu_set_vcpu_events, NULL, NULL)
 
 /* The functions that are not, with a real connection or vCPU. */
 #define UNSERVED(X)                                        \
@@ -56,18 +68,6 @@
 	X(crosvm_destroy_irq_event, vm, NULL)              \
 	X(crosvm_irq_event_get_fd, NULL)                   \
 	X(crosvm_irq_event_get_resample_fd, NULL)          \
-	X(crosvm_vcpu_get_fpu, vcpu, NULL)                 \
-	X(crosvm_vcpu_set_fpu, vcpu, NULL)                 \
-	X(crosvm_vcpu_get_debugregs, vcpu, NULL)           \
-	X(crosvm_vcpu_set_debugregs, vcpu, NULL)           \
-	X(crosvm_vcpu_get_xcrs, vcpu, NULL)                \
-	X(crosvm_vcpu_set_xcrs, vcpu, NULL)                \
-	X(crosvm_vcpu_get_lapic_state, vcpu, NULL)         \
-	X(crosvm_vcpu_set_lapic_state, vcpu, NULL)         \
-	X(crosvm_vcpu_get_mp_state, vcpu, NULL)            \
-	X(crosvm_vcpu_set_mp_state, vcpu, NULL)            \
-	X(crosvm_vcpu_get_vcpu_events, vcpu, NULL)         \
-	X(crosvm_vcpu_set_vcpu_events, vcpu, NULL)         \
 	X(crosvm_vcpu_get_msrs, vcpu, 0, NULL, NULL)       \
 	X(crosvm_vcpu_set_msrs, vcpu, 0, NULL)             \
 	X(crosvm_vcpu_set_cpuid, vcpu, 0, NULL)            \
@@ -229,29 +229,35 @@ static void test_null_memory(void **state)
 	assert_int_equal(crosvm_destroy_memory(vm, &memory), 0);
 }
 
+#define NULL_STATE(name, type)                                                   \
+	do {                                                                     \
+		type value;                                                      \
+		memset(&value, 0, sizeof(value));                                \
+		assert_int_equal(crosvm_vcpu_get_##name(NULL, &value), -EINVAL); \
+		assert_int_equal(crosvm_vcpu_get_##name(vcpu, NULL), -EINVAL);   \
+		assert_int_equal(crosvm_vcpu_set_##name(NULL, &value), -EINVAL); \
+		assert_int_equal(crosvm_vcpu_set_##name(vcpu, NULL), -EINVAL);   \
+	} while (0)
+
 static void test_null_vcpu(void **state)
 {
 	struct fake *fake = *state;
 	fake_connect(fake, FAKE_SOCKETS, 1);
 	struct crosvm_vcpu *vcpu = fake_vcpu(fake, 0);
 	struct crosvm_vcpu_event event;
-	struct kvm_regs regs;
-	struct kvm_sregs sregs;
-	memset(&regs, 0, sizeof(regs));
-	memset(&sregs, 0, sizeof(sregs));
 	assert_int_equal(crosvm_vcpu_wait(NULL, &event), -EINVAL);
 	assert_int_equal(crosvm_vcpu_wait(vcpu, NULL), -EINVAL);
 	assert_int_equal(crosvm_vcpu_resume(NULL), -EINVAL);
 	fake_expect_nothing(fake->requests[0]);
 	fake_init(fake, 0);
-	assert_int_equal(crosvm_vcpu_get_regs(NULL, &regs), -EINVAL);
-	assert_int_equal(crosvm_vcpu_get_regs(vcpu, NULL), -EINVAL);
-	assert_int_equal(crosvm_vcpu_set_regs(NULL, &regs), -EINVAL);
-	assert_int_equal(crosvm_vcpu_set_regs(vcpu, NULL), -EINVAL);
-	assert_int_equal(crosvm_vcpu_get_sregs(NULL, &sregs), -EINVAL);
-	assert_int_equal(crosvm_vcpu_get_sregs(vcpu, NULL), -EINVAL);
-	assert_int_equal(crosvm_vcpu_set_sregs(NULL, &sregs), -EINVAL);
-	assert_int_equal(crosvm_vcpu_set_sregs(vcpu, NULL), -EINVAL);
+	NULL_STATE(regs, struct kvm_regs);
+	NULL_STATE(sregs, struct kvm_sregs);
+	NULL_STATE(fpu, struct kvm_fpu);
+	NULL_STATE(debugregs, struct kvm_debugregs);
+	NULL_STATE(xcrs, struct kvm_xcrs);
+	NULL_STATE(lapic_state, struct kvm_lapic_state);
+	NULL_STATE(mp_state, struct kvm_mp_state);
+	NULL_STATE(vcpu_events, struct kvm_vcpu_events);
 	fake_expect_nothing(fake->requests[0]);
 	fake_resume(fake, 0);
 }

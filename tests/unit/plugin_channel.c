@@ -517,6 +517,24 @@ static void test_backlog_is_bounded(void **state)
 	}
 }
 
+/* A packet that does not fit loses its end, so it is no use to begin with it. */
+static void test_long_packet(void **state)
+{
+	(void)state;
+	static const uint8_t init[] = {4, 0x12, 2, 0x0a, 0};
+	static uint8_t events[(2 * FRAME_BYTES / 5 + 1) * sizeof(init)];
+	for (size_t i = 0; i < sizeof(events); i += sizeof(init))
+		memcpy(&events[i], init, sizeof(init));
+	struct channel channel;
+	struct ends ends;
+	open_channel(FAKE_SOCKETS, &channel, &ends);
+	put(ends.events, events, sizeof(events));
+	wire_VcpuResponse response;
+	assert_int_equal(channel_next(&channel, &response), -EPROTO);
+	check_broken(&channel, -EPROTO);
+	close_channel(&channel, &ends);
+}
+
 static void test_fds_are_refused(void **state)
 {
 	(void)state;
@@ -590,6 +608,7 @@ int main(void)
 	    TEST(test_longest_frame),
 	    TEST(test_bad_frames),
 	    TEST(test_backlog_is_bounded),
+	    TEST(test_long_packet),
 	    TEST(test_fds_are_refused),
 	    TEST(test_wait_is_restarted),
 	};

@@ -321,10 +321,14 @@ static const int results[ANSWERS] = {
     [ANSWER_TOO_FEW_FDS] = -EPROTO,
 };
 
-static void answer_too_long(int socket)
+/* What is cut off must not make a good response of the rest: `error` 0, over and over. */
+static void answer_too_long(int socket, const uint8_t *good, size_t good_size)
 {
-	uint8_t *data = calloc(1, LIMIT_RESPONSE_BYTES + 1);
+	uint8_t *data = calloc(1, LIMIT_RESPONSE_BYTES + 2);
 	assert_non_null(data);
+	memcpy(data, good, good_size);
+	for (size_t i = good_size; i < LIMIT_RESPONSE_BYTES; i += 2)
+		data[i] = 0x08;
 	int size = 2 * LIMIT_RESPONSE_BYTES;
 	assert_int_equal(setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
 	fake_reply(socket, data, LIMIT_RESPONSE_BYTES + 1);
@@ -380,7 +384,7 @@ static void answer(struct fake *fake, size_t i, enum answer answer)
 		fake_reply_fds(socket, BYTES(0xff), fds, good_fds);
 		break;
 	case ANSWER_TOO_LONG:
-		answer_too_long(socket);
+		answer_too_long(socket, good, good_size);
 		break;
 	case ANSWER_TOO_MANY_FDS:
 		fake_reply_fds(socket, good, good_size, fds, good_fds + 1);

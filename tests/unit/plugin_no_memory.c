@@ -15,9 +15,11 @@ static int allocations_left = -1;
 
 static bool may_allocate(void)
 {
-	if (allocations_left < 0)
-		return true;
-	return allocations_left-- > 0;
+	if (allocations_left == 0)
+		return false;
+	if (allocations_left > 0)
+		allocations_left--;
+	return true;
 }
 
 void *__wrap_malloc(size_t size)
@@ -39,7 +41,7 @@ static void test_connect(void **state)
 		fake_reply_vcpus(fake, FAKE_SOCKETS, 2);
 		allocations_left = good;
 		int error = crosvm_connect(&fake->plugin);
-		bool all_used = allocations_left <= 0;
+		bool all_used = allocations_left == 0;
 		allocations_left = -1;
 		assert_int_equal(error, good < ALLOCATIONS ? -ENOMEM : 0);
 		assert_true(all_used);

@@ -10,49 +10,61 @@
 /* A state set as the tests see it: its number on the wire and its two functions. */
 struct set {
 	uint8_t number;
-	uint8_t resume_field; /* key of its bytes in Resume */
+	uint8_t resume_field; /* key of its bytes in Resume, if it is deferred */
 	size_t size;
 	int (*get)(struct crosvm_vcpu *, void *);
 	int (*set)(struct crosvm_vcpu *, const void *);
 };
 
-static int get_regs(struct crosvm_vcpu *vcpu, void *out)
-{
-	return crosvm_vcpu_get_regs(vcpu, out);
-}
+#define DEFINE_SET(name)                                                   \
+	static int get_##name(struct crosvm_vcpu *vcpu, void *out)         \
+	{                                                                  \
+		return crosvm_vcpu_get_##name(vcpu, out);                  \
+	}                                                                  \
+	static int set_##name(struct crosvm_vcpu *vcpu, const void *value) \
+	{                                                                  \
+		return crosvm_vcpu_set_##name(vcpu, value);                \
+	}
+DEFINE_SET(regs)
+DEFINE_SET(sregs)
+DEFINE_SET(debugregs)
+DEFINE_SET(fpu)
+DEFINE_SET(lapic_state)
+DEFINE_SET(mp_state)
+DEFINE_SET(xcrs)
+DEFINE_SET(vcpu_events)
 
-static int set_regs(struct crosvm_vcpu *vcpu, const void *value)
-{
-	return crosvm_vcpu_set_regs(vcpu, value);
-}
-
-static int get_sregs(struct crosvm_vcpu *vcpu, void *out)
-{
-	return crosvm_vcpu_get_sregs(vcpu, out);
-}
-
-static int set_sregs(struct crosvm_vcpu *vcpu, const void *value)
-{
-	return crosvm_vcpu_set_sregs(vcpu, value);
-}
-
-static const struct set sets[] = {
+/* The sets whose setting is deferred to the resume. */
+static const struct set deferred_sets[] = {
     {0, 0x12, sizeof(struct kvm_regs), get_regs, set_regs},
     {1, 0x1a, sizeof(struct kvm_sregs), get_sregs, set_sregs},
+    {3, 0x22, sizeof(struct kvm_debugregs), get_debugregs, set_debugregs},
 };
 
-#define SETS        (sizeof(sets) / sizeof(sets[0]))
-#define VALUE_BYTES 512
+/* The sets that are set at once. */
+static const struct set immediate_sets[] = {
+    {2, 0, sizeof(struct kvm_fpu), get_fpu, set_fpu},
+    {4, 0, sizeof(struct kvm_lapic_state), get_lapic_state, set_lapic_state},
+    {5, 0, sizeof(struct kvm_mp_state), get_mp_state, set_mp_state},
+    {6, 0, sizeof(struct kvm_xcrs), get_xcrs, set_xcrs},
+    {7, 0, sizeof(struct kvm_vcpu_events), get_vcpu_events, set_vcpu_events},
+};
+
+#define DEFERRED_SETS  (sizeof(deferred_sets) / sizeof(deferred_sets[0]))
+#define IMMEDIATE_SETS (sizeof(immediate_sets) / sizeof(immediate_sets[0]))
+#define VALUE_BYTES    2048
 
 static uint8_t value_a[VALUE_BYTES], value_b[VALUE_BYTES];
 
-static void run(void **state, void (*test)(struct fake *fake, struct crosvm_vcpu *vcpu, const struct set *set))
+typedef void set_test(struct fake *fake, struct crosvm_vcpu *vcpu, const struct set *set);
+
+static void run_each(void **state, set_test *test, const struct set *sets, size_t count)
 {
 	for (size_t i = 0; i < VALUE_BYTES; i++) {
 		value_a[i] = (uint8_t)(i * 3 + 1);
 		value_b[i] = (uint8_t)(i * 5 + 2);
 	}
-	for (size_t i = 0; i < SETS; i++) {
+	for (size_t i = 0; i < count; i++) {
 		for (enum fake_kind kind = FAKE_SOCKETS; kind <= FAKE_PIPES; kind++) {
 			struct fake *fake = *state;
 			fake_connect(fake, kind, 1);
@@ -62,6 +74,22 @@ static void run(void **state, void (*test)(struct fake *fake, struct crosvm_vcpu
 			fake_setup(state);
 		}
 	}
+}
+
+static void run_deferred(void **state, set_test *test)
+{
+	run_each(state, test, deferred_sets, DEFERRED_SETS);
+}
+
+static void run_immediate(void **state, set_test *test)
+{
+	run_each(state, test, immediate_sets, IMMEDIATE_SETS);
+}
+
+static void run_all(void **state, set_test *test)
+{
+	run_deferred(state, test);
+	run_immediate(state, test);
 }
 
 static wire_VcpuResponse value_reply(const uint8_t *value, size_t size)
@@ -151,7 +179,7 @@ static void check_get(struct fake *fake, struct crosvm_vcpu *vcpu, const struct 
 
 static void test_get(void **state)
 {
-	run(state, check_get);
+	run_all(state, check_get);
 }
 
 static void check_get_fails_each_way(struct fake *fake, struct crosvm_vcpu *vcpu, const struct set *set)
@@ -188,7 +216,7 @@ static void check_get_fails_each_way(struct fake *fake, struct crosvm_vcpu *vcpu
 
 static void test_get_fails(void **state)
 {
-	run(state, check_get_fails_each_way);
+	run_all(state, check_get_fails_each_way);
 }
 
 static void check_get_from_dead(struct fake *fake, struct crosvm_vcpu *vcpu, const struct set *set)
@@ -211,8 +239,8 @@ static void check_set_to_dead(struct fake *fake, struct crosvm_vcpu *vcpu, const
 
 static void test_dead_host(void **state)
 {
-	run(state, check_get_from_dead);
-	run(state, check_set_to_dead);
+	run_all(state, check_get_from_dead);
+	run_deferred(state, check_set_to_dead);
 }
 
 /* ---- Set ---- */
@@ -238,7 +266,7 @@ static void check_set_then_get(struct fake *fake, struct crosvm_vcpu *vcpu, cons
 {
 	assert_int_equal(set->set(vcpu, value_a), 0);
 	/* Another set's get does not send it. */
-	const struct set *other = &sets[set == &sets[0] ? 1 : 0];
+	const struct set *other = &deferred_sets[set == &deferred_sets[0] ? 1 : 0];
 	send_value(fake, value_b, other->size);
 	check_get_is(vcpu, other, value_b);
 	expect_get(fake, other);
@@ -286,10 +314,10 @@ static void check_set_with_wrong_reply(struct fake *fake, struct crosvm_vcpu *vc
 
 static void test_set(void **state)
 {
-	run(state, check_set_travels_with_resume);
-	run(state, check_set_then_get);
-	run(state, check_refused_set);
-	run(state, check_set_with_wrong_reply);
+	run_deferred(state, check_set_travels_with_resume);
+	run_deferred(state, check_set_then_get);
+	run_deferred(state, check_refused_set);
+	run_deferred(state, check_set_with_wrong_reply);
 }
 
 /* Every set that was set travels in one resume, beside the answer to a read. */
@@ -306,6 +334,7 @@ static void test_resume_with_everything(void **state)
 	assert_int_equal(crosvm_vcpu_wait(vcpu, &event), 0);
 	memcpy(event.io_access.data, "data", 4);
 	/* In no particular order. */
+	assert_int_equal(set_debugregs(vcpu, value_a), 0);
 	assert_int_equal(set_sregs(vcpu, value_b), 0);
 	assert_int_equal(set_regs(vcpu, value_a), 0);
 	assert_int_equal(crosvm_vcpu_resume(vcpu), 0);
@@ -322,7 +351,90 @@ static void test_resume_with_everything(void **state)
 	assert_memory_equal(resume->regs.data, value_a, sizeof(struct kvm_regs));
 	assert_int_equal(resume->sregs.size, sizeof(struct kvm_sregs));
 	assert_memory_equal(resume->sregs.data, value_b, sizeof(struct kvm_sregs));
-	assert_int_equal(resume->debugregs.size, 0);
+	assert_int_equal(resume->debugregs.size, sizeof(struct kvm_debugregs));
+	assert_memory_equal(resume->debugregs.data, value_a, sizeof(struct kvm_debugregs));
+}
+
+/* ---- Set at once ---- */
+
+static void check_set_now(struct fake *fake, struct crosvm_vcpu *vcpu, const struct set *set)
+{
+	fake_write(fake, 0, BYTES(2, 0x2a, 0));
+	assert_int_equal(set->set(vcpu, value_a), 0);
+	expect_set(fake, set, value_a);
+	static const struct {
+		uint8_t frame[8];
+		size_t size;
+		int error;
+	} replies[] = {
+	    {{2, 0x08, 2 * EINVAL}, 3, -EINVAL},
+	    {{3, 0x08, 0x80, 0x40}, 4, -EPROTO},
+	    {{2, 0x22, 0}, 3, -EPROTO},
+	    {{0}, 1, -EPROTO},
+	};
+	for (size_t i = 0; i < sizeof(replies) / sizeof(replies[0]); i++) {
+		fake_write(fake, 0, replies[i].frame, replies[i].size);
+		assert_int_equal(set->set(vcpu, value_b), replies[i].error);
+		expect_set(fake, set, value_b);
+	}
+	/* Nothing of it travels with the resume. */
+	fake_resume(fake, 0);
+	uint8_t got[VALUE_BYTES];
+	assert_int_equal(set->set(vcpu, value_a), -EBUSY);
+	assert_int_equal(set->get(vcpu, got), -EBUSY);
+	fake_expect_nothing(fake->requests[0]);
+}
+
+/* What was set before and only deferred goes ahead, or the host would see the two the other way round. */
+static void check_set_now_keeps_order(struct fake *fake, struct crosvm_vcpu *vcpu, const struct set *set)
+{
+	struct stat status;
+	assert_int_equal(fstat(fake->requests[0], &status), 0);
+	/* A pipe joins what nobody reads in between. */
+	if (!S_ISSOCK(status.st_mode))
+		return;
+	for (size_t i = 0; i < DEFERRED_SETS; i++)
+		assert_int_equal(deferred_sets[i].set(vcpu, value_b), 0);
+	for (size_t i = 0; i <= DEFERRED_SETS; i++)
+		fake_write(fake, 0, BYTES(2, 0x2a, 0));
+	assert_int_equal(set->set(vcpu, value_a), 0);
+	for (size_t i = 0; i < DEFERRED_SETS; i++)
+		expect_set(fake, &deferred_sets[i], value_b);
+	expect_set(fake, set, value_a);
+	fake_resume(fake, 0);
+}
+
+/* The one that must come first is refused: the other is not sent, and the refused one is dropped. */
+static void check_set_now_after_refusal(struct fake *fake, struct crosvm_vcpu *vcpu, const struct set *set)
+{
+	assert_int_equal(set_sregs(vcpu, value_b), 0);
+	fake_write(fake, 0, BYTES(2, 0x08, 2 * EINVAL));
+	assert_int_equal(set->set(vcpu, value_a), -EINVAL);
+	expect_set(fake, &deferred_sets[1], value_b);
+	fake_expect_nothing(fake->requests[0]);
+	fake_write(fake, 0, BYTES(2, 0x2a, 0));
+	assert_int_equal(set->set(vcpu, value_a), 0);
+	expect_set(fake, set, value_a);
+	fake_resume(fake, 0);
+}
+
+/* A get overtakes nothing, since it changes nothing. */
+static void check_get_beside_pending(struct fake *fake, struct crosvm_vcpu *vcpu, const struct set *set)
+{
+	assert_int_equal(set_regs(vcpu, value_b), 0);
+	send_value(fake, value_a, set->size);
+	check_get_is(vcpu, set, value_a);
+	expect_get(fake, set);
+	assert_int_equal(crosvm_vcpu_resume(vcpu), 0);
+	expect_resume(fake, &deferred_sets[0], value_b);
+}
+
+static void test_set_now(void **state)
+{
+	run_immediate(state, check_set_now);
+	run_immediate(state, check_set_now_keeps_order);
+	run_immediate(state, check_set_now_after_refusal);
+	run_immediate(state, check_get_beside_pending);
 }
 
 /* ---- Snapshots ---- */
@@ -334,9 +446,8 @@ static void send_io_with_snapshot(struct fake *fake, const struct set *set, cons
 	wire_VcpuResponse_Wait_Io *io = &response.message.wait.exit.io;
 	io->is_write = true;
 	io->no_resume = no_resume;
-	*(set->number == 0 ? &io->regs : &io->sregs) = (struct wire_bytes){value, size};
-	/* Not served by any call, and in nobody's way. */
-	io->debugregs = (struct wire_bytes){value, sizeof(struct kvm_debugregs)};
+	struct wire_bytes *field = set->number == 0 ? &io->regs : set->number == 1 ? &io->sregs : &io->debugregs;
+	*field = (struct wire_bytes){value, size};
 	fake_send(fake, 0, &response);
 }
 
@@ -417,10 +528,10 @@ static void check_snapshot_without_resume(struct fake *fake, struct crosvm_vcpu 
 
 static void test_snapshots(void **state)
 {
-	run(state, check_snapshot);
-	run(state, check_set_over_snapshot);
-	run(state, check_odd_snapshot);
-	run(state, check_snapshot_without_resume);
+	run_deferred(state, check_snapshot);
+	run_deferred(state, check_set_over_snapshot);
+	run_deferred(state, check_odd_snapshot);
+	run_deferred(state, check_snapshot_without_resume);
 }
 
 /* ---- Surprises ---- */
@@ -460,8 +571,8 @@ static void check_event_and_end(struct fake *fake, struct crosvm_vcpu *vcpu, con
 
 static void test_events_before_reply(void **state)
 {
-	run(state, check_events_before_reply);
-	run(state, check_event_and_end);
+	run_all(state, check_events_before_reply);
+	run_all(state, check_event_and_end);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fake_setup, fake_teardown)
@@ -474,6 +585,7 @@ int main(void)
 	    TEST(test_dead_host),
 	    TEST(test_set),
 	    TEST(test_resume_with_everything),
+	    TEST(test_set_now),
 	    TEST(test_snapshots),
 	    TEST(test_events_before_reply),
 	};

@@ -258,7 +258,7 @@ static void check_hyperv(struct fake *fake, struct crosvm_vcpu *vcpu)
 	response.message.wait.which_exit = wire_VcpuResponse_Wait_hyperv_call_tag;
 	response.message.wait.exit.hyperv_call = (wire_VcpuResponse_Wait_HypervCall){1, 2, 3};
 	struct crosvm_vcpu_event event;
-	for (uint64_t result = 0; result <= 1; result++) {
+	for (int result = 1; result >= 0; result--) {
 		fake_send(fake, 1, &response);
 		assert_int_equal(crosvm_vcpu_wait(vcpu, &event), 0);
 		assert_int_equal(event.kind, CROSVM_VCPU_EVENT_KIND_HYPERV_HCALL);
@@ -266,7 +266,7 @@ static void check_hyperv(struct fake *fake, struct crosvm_vcpu *vcpu)
 		assert_int_equal(event.hyperv_call.params[0], 2);
 		assert_int_equal(event.hyperv_call.params[1], 3);
 		assert_int_equal(*event.hyperv_call.result, 0);
-		*event.hyperv_call.result = result << 8;
+		*event.hyperv_call.result = (uint64_t)result << 8;
 		assert_int_equal(crosvm_vcpu_resume(vcpu), 0);
 		fake_expect_vcpu(fake, 1, BYTES(0x12, 10, 0x0a, 8, 0, (uint8_t)result, 0, 0, 0, 0, 0, 0));
 	}

@@ -1,0 +1,313 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Documents: what they say about the tree is true of it.
+
+usage: docs.py ROOT BUILD PLUGVM    (BUILD: the build directory; PLUGVM: the program)
+"""
+
+import os
+import re
+import sys
+import textwrap
+
+from tap import Tap, declared_functions, differences, read, run, tree, without_comments
+
+GENERATED = ("build",)
+CODE_SPAN = re.compile(r"`([^`\n]+)`")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+EXCERPT = re.compile(r"<!-- excerpt: (\S+) -->\n```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# A line of the README's ```sh blocks is a verb of ./dev, or a program that `./dev build` has built.
+BUILT = "build/debug/"
+
+
+def markdown(root):
+    """Yield (path, text) of every .md file."""
+    for path in tree(root):
+        if path.endswith(".md"):
+            yield path, read(root, path)
+
+
+def prose(text):
+    return FENCE.sub("", text)
+
+
+# ---- Links, files, functions ----
+
+
+def anchors(text):
+    """Return the anchors of a document's headings."""
+    headings = re.findall(r"^#+ (.*)$", prose(text), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def check_links(root):
+    for path, text in markdown(root):
+        for target in re.findall(r"\]\(([^)\s]+)\)", prose(text)):
+            if re.match(r"\w+:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            file = os.path.normpath(os.path.join(root, os.path.dirname(path), name)) if name else os.path.join(root, path)
+            if not os.path.exists(file):
+                yield f"{path}: {target} does not exist"
+            elif anchor and anchor not in anchors(read(file)):
+                yield f"{path}: {target}: there is no such heading"
+
+
+def check_files(root):
+    """A code span that begins with a folder of the tree names something in it."""
+    folders = {entry for entry in os.listdir(root) if os.path.isdir(os.path.join(root, entry))} - set(GENERATED)
+    layers = set(os.listdir(os.path.join(root, "src")))
+    for path, text in markdown(root):
+        for span in CODE_SPAN.findall(prose(text)):
+            first, slash, _ = span.partition("/")
+            if " " in span or not slash or first not in folders | layers or "." == first:
+                continue
+            if not any(os.path.exists(os.path.join(root, top, span)) for top in ("", "src")):
+                yield f"{path}: `{span}` does not exist"
+
+
+def source_text(root, top):
+    parts = [read(root, top, path) for path in tree(os.path.join(root, top)) if path.endswith((".c", ".h"))]
+    return without_comments("\n".join(parts))
+
+
+def check_functions(root):
+    """`name()` in a document is a function of the tree."""
+    sources = source_text(root, "src") + source_text(root, "include")
+    for path, text in markdown(root):
+        for name in set(re.findall(r"`(\w+)\(\)`", prose(text))):
+            if not re.search(rf"\b{name}\s*\(", sources):
+                yield f"{path}: there is no {name}()"
+
+
+def table_rows(text):
+    """Yield the cells of each row of the Markdown tables in text, without the heads."""
+    for line in text.splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if line.startswith("|") and not set("".join(cells)) <= set("-: "):
+            yield cells
+
+
+def check_life_of_an_exit(root):
+    """Each row's functions are defined in the row's file, and the steps are ten."""
+    path = "docs/architecture.md"
+    section = read(root, path).partition("## The life of an exit")[2].partition("\n## ")[0]
+    steps = []
+    for cells in list(table_rows(section))[1:]:
+        steps += [int(cells[0])] if cells[0] else []
+        file = cells[3].strip("`")
+        if not os.path.exists(os.path.join(root, file)):
+            yield f"{path}: {file} does not exist"
+            continue
+        for name in re.findall(r"`(\w+)\(\)`", cells[2]):
+            # A definition begins in the first column, and its parameters are followed by a body.
+            if not re.search(rf"^\w[^;{{}}()]*\b{name}\([^;{{}}]*\)\s*\{{", read(root, file), re.MULTILINE):
+                yield f"{path}: {name}() is not defined in {file}"
+    if steps != list(range(1, 11)):
+        yield f"{path}: the steps are {steps}"
+
+
+# ---- README ----
+
+
+def strip_blank(text):
+    return textwrap.dedent(text.expandtabs(8)).strip("\n")
+
+
+def check_excerpts(root):
+    readme = read(root, "README.md")
+    excerpts = EXCERPT.findall(readme)
+    if not excerpts or len(excerpts) != len(re.findall("<!-- excerpt:", readme)):
+        yield "README.md: no excerpt, or one without a block"
+    for path, block in excerpts:
+        lines = strip_blank(block).splitlines()
+        source = read(root, path).expandtabs(8).splitlines()
+        windows = (source[i : i + len(lines)] for i in range(len(source) - len(lines) + 1))
+        if not any(strip_blank("\n".join(window)).splitlines() == lines for window in windows):
+            yield f"README.md: the excerpt is not in {path}"
+
+
+def readme_commands(root):
+    for language, block in FENCE.findall(read(root, "README.md")):
+        if language == "sh":
+            yield from (line for line in block.splitlines() if line and not line.startswith("#"))
+
+
+def dev_verbs(root):
+    return set(re.findall(r"^  (\w+) ", run([os.path.join(root, "dev"), "help"]).stdout, flags=re.MULTILINE))
+
+
+def check_commands(root):
+    verbs = dev_verbs(root)
+    commands = list(readme_commands(root))
+    for needed in ("./dev demo", "./dev test"):
+        if needed not in commands:
+            yield f"README.md: `{needed}` is missing"
+    for command in commands:
+        words = command.split()
+        if words[0] == "./dev" and words[1] in verbs:
+            continue
+        if not words[0].startswith(BUILT):
+            yield f"README.md: `{command}` is neither a verb of ./dev nor a program of the build"
+
+
+def check_verbs(root):
+    """Every `./dev VERB` in a document is one, and HACKING.md has them all."""
+    verbs = dev_verbs(root)
+    for path, text in markdown(root):
+        for verb in re.findall(r"\./dev (\w+)", text):
+            if verb not in verbs:
+                yield f"{path}: ./dev has no verb {verb}"
+    for verb in verbs - set(re.findall(r"^\| `\./dev (\w+)", read(root, "HACKING.md"), flags=re.MULTILINE)):
+        yield f"HACKING.md: the table lacks ./dev {verb}"
+
+
+def check_readme_runs(root, build):
+    """The README's programs run as it says, from this build directory."""
+    for command in readme_commands(root):
+        if not command.startswith(BUILT):
+            continue
+        words = [os.path.join(build, word[len(BUILT) :]) if word.startswith(BUILT) else word for word in command.split()]
+        result = run(words, timeout=60)
+        if result.returncode != 0:
+            yield f"README.md: `{command}` gives {result.returncode}: {result.stdout.strip()}"
+        elif os.path.basename(words[-1]) == "hello" and read(root, "examples/hello/expected") not in result.stdout:
+            yield f"README.md: `{command}` prints {result.stdout!r}"
+
+
+# ---- plugvm(1) ----
+
+
+def options_of(text):
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text))
+
+
+def check_options(root, plugvm):
+    source = read(root, "src/cli/options.c")
+    table = source[source.index("long_options[]") :]
+    table = table[: table.index("};")]
+    options = {"--" + name for name in re.findall(r'\{"([a-z-]+)"', table)}
+    page = read(root, "docs/man/plugvm.1.scd")
+    section = page.partition("# OPTIONS")[2].partition("\n# ")[0]
+    described = options_of(" ".join(re.findall(r"^\*-.*$", section, flags=re.MULTILINE)))
+    usage = run([plugvm, "help"]).stdout
+    short = {letter for letter in re.findall(r'"\+([a-z:]+)"', source)[0] if letter != ":"}
+    yield from differences(options, described, "plugvm.1.scd")
+    yield from differences(options, options_of(usage) - {"--version"}, "plugvm help")
+    for text, where in ((section, "plugvm.1.scd"), (usage, "plugvm help")):
+        found = set(re.findall(r"^\s*\*?-([a-z])\*?,", text, flags=re.MULTILINE))
+        yield from differences(short, found, f"{where}, short options")
+    # What is said anywhere else about an option must be about one that exists.
+    for path, text in markdown(root):
+        for command in re.findall(r"plugvm run ([^\n`]*?) --(?: |$)", text):
+            yield from (f"{path}: plugvm run has no {name}" for name in options_of(command) - options)
+
+
+def check_statuses(root, plugvm):
+    enum = dict(re.findall(r"STATUS_(\w+) = (\d+),", read(root, "src/cli/options.h")))
+    base = enum.pop("SIGNAL_BASE")
+    statuses = set(enum.values()) | {f"{base}+N"}
+    page = read(root, "docs/man/plugvm.1.scd").partition("# EXIT STATUS")[2].partition("\n# ")[0]
+    usage = run([plugvm, "help"]).stdout.partition("Exit status:")[2]
+    yield from differences(statuses, re.findall(r"^\*([\d+N]+)\*$", page, flags=re.MULTILINE), "plugvm.1.scd, statuses")
+    found = re.findall(r"(?:^|;)\s*(\d+(?:\+N)?) ", usage)
+    yield from differences(statuses, found, "plugvm help, statuses")
+
+
+# ---- Tables ----
+
+
+def check_limits(root):
+    header = read(root, "src/wire/limits.h")
+    macro = header[header.index("#define WIRE_LIMITS(") : header.index("#define WIRE_LIMIT_CONSTANT")]
+    limits = re.findall(r'X\((\w+),\s*(\d+),\s*"([^"]*)",\s*"([^"]*)"\)', macro.replace("\\\n", ""))
+    wanted = [f"| `{name}` | {value} | {unit} | {reason} |" for name, value, unit, reason in limits]
+    got = [line for line in read(root, "docs/limits.md").splitlines() if line.startswith("| `")]
+    if macro.count("X(LIMIT_") != len(limits):
+        yield "src/wire/limits.h: a line that this test cannot read"
+    yield from differences(wanted, got, "docs/limits.md")
+    if not set(wanted) ^ set(got) and wanted != got:
+        yield "docs/limits.md: another order than src/wire/limits.h"
+
+
+def bullets(text):
+    return re.findall(r"^\* `(\w+)`$", text, flags=re.MULTILINE)
+
+
+def check_status(root):
+    page = read(root, "docs/status.md")
+    sections = dict(re.findall(r"^## ([^\n]*)\n(.*?)(?=^## |\Z)", page, flags=re.MULTILINE | re.DOTALL))
+    declared = declared_functions(read(root, "include/crosvm.h"))
+    unserved = re.findall(r"^UNSERVED_\d+\((\w+)", read(root, "src/plugin/unserved.c"), flags=re.MULTILINE)
+    yield from differences(unserved, bullets(sections["Not served yet"]), "docs/status.md, not served")
+    yield from differences(set(declared) - set(unserved), bullets(sections["Served"]), "docs/status.md, served")
+    yield from differences(set(unserved) & set(declared), unserved, "src/plugin/unserved.c")
+
+    main, _, vcpu = sections["Requests that the host answers with ENOSYS"].partition("and these on a vCPU channel")
+    rows = re.compile(r"\{(?:REQUEST\(|wire_VcpuRequest_)(\w+?)(?:_tag)?\b[^{}]*\bnot_yet\}")
+    for path, text, prefix in (("requests.c", main, "crosvm_"), ("vcpu_requests.c", vcpu, "crosvm_vcpu_")):
+        wanted = rows.findall(read(root, "src/host", path))
+        yield from differences(wanted, bullets(text), f"docs/status.md, requests of {path}")
+        # Most functions have the name of their request: what the host does not serve, the library cannot.
+        for name in {prefix + name for name in wanted} & (set(declared) - set(unserved)):
+            yield f"{name} is served by the library, and not by src/host/{path}"
+
+
+def check_guide(root):
+    """A paragraph of the guide that names a function which is not served says so, and no other does."""
+    path = "docs/writing-a-plugin.md"
+    unserved = set(re.findall(r"^UNSERVED_\d+\((\w+)", read(root, "src/plugin/unserved.c"), flags=re.MULTILINE))
+    for paragraph in re.split(r"\n\n|\n(?=[*\d])", read(root, path)):
+        named = set(re.findall(r"`(crosvm_\w+)\(\)`", paragraph))
+        marked = "*(not yet)*" in paragraph
+        if named & unserved and not marked:
+            yield f"{path}: {', '.join(sorted(named & unserved))}: not marked as not served yet"
+        if named and marked and not named & unserved:
+            yield f"{path}: {', '.join(sorted(named))}: marked as not served yet, but served"
+
+
+def check_dependencies(root):
+    packages = set()
+    for value in re.findall(r"^\w+_packages='([^']*)'", read(root, "dev"), flags=re.MULTILINE):
+        packages |= set(value.split())
+    for value in re.findall(r'^\w+_packages="([^"]*)"', read(root, "dev"), flags=re.MULTILINE):
+        packages |= {word for word in value.split() if not word.startswith("$")}
+    page = read(root, "docs/dependencies.md")
+    rows = " ".join(cells[0] for cells in table_rows(page))
+    yield from differences(packages | {"linux-image-cloud-amd64"}, CODE_SPAN.findall(rows), "docs/dependencies.md")
+
+
+def check_flags(root):
+    """Each compiler flag of meson.build has its reason in HACKING.md, and no other."""
+    flags = re.findall(r"^\s+'(-[Wf][\w=-]+)',$", read(root, "meson.build"), flags=re.MULTILINE)
+    section = read(root, "HACKING.md").partition("## Warnings")[2].partition("\n## ")[0]
+    described = " ".join(cells[0] for cells in table_rows(section))
+    yield from differences(flags, re.findall(r"`(-[^`]+)`", described), "HACKING.md, flags")
+
+
+def main(root, build, plugvm):
+    tap = Tap()
+    tap.check("links lead somewhere", check_links(root))
+    tap.check("files that documents name exist", check_files(root))
+    tap.check("functions that documents name exist", check_functions(root))
+    tap.check("the life of an exit names what is there", check_life_of_an_exit(root))
+    tap.check("the README's excerpts are those of the sources", check_excerpts(root))
+    tap.check("the README's commands are verbs of ./dev or programs of the build", check_commands(root))
+    tap.check("verbs of ./dev in documents exist, and HACKING.md has all", check_verbs(root))
+    title = "the README's programs run"
+    if os.access("/dev/kvm", os.R_OK | os.W_OK):
+        tap.check(title, check_readme_runs(root, build))
+    else:
+        tap.skip(title, "no /dev/kvm that this user may use")
+    tap.check("plugvm(1) and the usage text have the program's options", check_options(root, plugvm))
+    tap.check("plugvm(1) and the usage text have the program's exit statuses", check_statuses(root, plugvm))
+    tap.check("docs/limits.md is src/wire/limits.h", check_limits(root))
+    tap.check("docs/status.md is what the library and the host serve", check_status(root))
+    tap.check("the guide marks what is not served yet", check_guide(root))
+    tap.check("docs/dependencies.md has the packages of ./dev", check_dependencies(root))
+    tap.check("HACKING.md has the compiler's flags", check_flags(root))
+    tap.finish()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
