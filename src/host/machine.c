@@ -24,6 +24,9 @@
 /* A kick can come just between a vCPU's last look and KVM_RUN of an older kernel: so until it is done, again. */
 #define KICK_INTERVAL_MS 10
 
+/* After SIGKILL, how long the kernel may take to end the plugin. One that hangs in the kernel is left to it. */
+#define GIVE_UP_MS 5000
+
 void plugvm_version(unsigned int *out_major, unsigned int *out_minor, unsigned int *out_patch)
 {
 	*out_major = PLUGVM_VERSION_MAJOR;
@@ -69,6 +72,7 @@ static void kill_plugin(struct plugvm_machine *machine)
 	if (machine->killed || machine->result.plugin.state != PLUGVM_PLUGIN_RUNNING)
 		return;
 	machine->killed = true;
+	machine->give_up_ns = clock_ns() + GIVE_UP_MS * NS_PER_MS;
 	machine->result.grace_over = true;
 	plugvm_plugin_kill(machine->plugin);
 }
@@ -177,6 +181,12 @@ static bool all_vcpus_done(const struct plugvm_machine *machine)
 	return true;
 }
 
+static bool plugin_is_awaited(const struct plugvm_machine *machine)
+{
+	bool gave_up = machine->killed && clock_ns() >= machine->give_up_ns;
+	return machine->result.plugin.state == PLUGVM_PLUGIN_RUNNING && !gave_up;
+}
+
 /* Returns for how many milliseconds nothing is due by itself; -1: for ever. */
 static int time_to_sleep(const struct plugvm_machine *machine)
 {
@@ -185,8 +195,9 @@ static int time_to_sleep(const struct plugvm_machine *machine)
 	if (machine->stopping) {
 		if (!all_vcpus_done(machine))
 			due_ns = now + KICK_INTERVAL_MS * NS_PER_MS;
-		if (!machine->killed && machine->kill_ns < due_ns)
-			due_ns = machine->kill_ns;
+		uint64_t plugin_ns = machine->killed ? machine->give_up_ns : machine->kill_ns;
+		if (plugin_is_awaited(machine) && plugin_ns < due_ns)
+			due_ns = plugin_ns;
 	} else if (machine->start_ns && !plugvm_plugin_is_started(machine->plugin)) {
 		due_ns = machine->start_ns;
 	}
@@ -197,7 +208,7 @@ static int time_to_sleep(const struct plugvm_machine *machine)
 
 static void machine_loop(struct plugvm_machine *machine)
 {
-	while (machine->result.plugin.state == PLUGVM_PLUGIN_RUNNING || !all_vcpus_done(machine)) {
+	while (plugin_is_awaited(machine) || !all_vcpus_done(machine)) {
 		bool plugin_runs = machine->result.plugin.state == PLUGVM_PLUGIN_RUNNING;
 		struct pollfd fds[] = {
 		    {.fd = machine->stop_event, .events = POLLIN},

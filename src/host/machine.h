@@ -52,8 +52,9 @@ struct plugvm_machine {
 
 	bool stopping;
 	bool end_is_weak;
-	bool killed;      /* by us, because the grace time was over */
-	uint64_t kill_ns; /* when to, CLOCK_MONOTONIC; while stopping */
+	bool killed;         /* by us, because the grace time was over */
+	uint64_t kill_ns;    /* when to, CLOCK_MONOTONIC; while stopping */
+	uint64_t give_up_ns; /* once killed: when to stop waiting for its end */
 	uint64_t start_ns;
 	struct plugvm_result result;
 	struct plugvm_exit_count *exit_counts;
