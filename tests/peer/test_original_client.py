@@ -1,0 +1,107 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""Run each case of original_client.py as a plugin of plugvm and check how that ends.
+
+usage: test_original_client.py PLUGVM GUEST [CASE...]
+"""
+
+import os
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+
+import tap
+
+PLUGIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "original_client.py")
+TIMEOUT_S = 60
+
+EXITED, PLUGIN_FAILED, PROTOCOL_ERROR = 0, 1, 7
+KILL_SOON = ["--grace", "50"]
+
+# name: (exit status, what stderr must say, options)
+CASES = {
+    "life": (EXITED, "the plugin exited", []),
+    "registers_by_set_state": (EXITED, "", []),
+    "two_vcpus": (EXITED, "", ["--cpus", "2"]),
+    "sixteen_vcpus": (EXITED, "", ["--cpus", "16"]),
+    "every_state_set": (EXITED, "", []),
+    "start_before_connections_close": (EXITED, "", []),
+    "ranges_while_running": (EXITED, "", []),
+    "memory_values": (EXITED, "", []),
+    "memory_files": (EXITED, "", []),
+    "memory_quota": (EXITED, "", []),
+    "memory_slots": (EXITED, "", []),
+    "range_values": (EXITED, "", []),
+    "unserved_requests": (EXITED, "", []),
+    "unknown_messages": (EXITED, "", []),
+    "unknown_fields": (EXITED, "", []),
+    "twice": (EXITED, "", []),
+    "surplus_fds": (EXITED, "", []),
+    "overlong_packet": (EXITED, "", []),
+    "connections": (EXITED, "", []),
+    "empty_packet": (EXITED, "", []),
+    "garbage": (EXITED, "a connection of the plugin was dropped: a request does not decode (EBADMSG)", []),
+    "garbage_with_fds": (EXITED, "a request does not decode", []),
+    "length_that_lies": (EXITED, "a request does not decode", []),
+    "never_reads_replies": (EXITED, "the plugin does not read its replies", []),
+    "before_init": (EXITED, "", []),
+    "vcpu_values": (EXITED, "", []),
+    "resume_data_length": (EXITED, "", []),
+    "resume_registers": (EXITED, "", []),
+    "requests_while_running": (EXITED, "", ["--cpus", "2"]),
+    "nonblocking_ends": (EXITED, "", []),
+    "vcpu_garbage": (PROTOCOL_ERROR, "vCPU 0: a request of 12 bytes does not decode", []),
+    "vcpu_overlong": (PROTOCOL_ERROR, "vCPU 0: a request is longer than 65536 bytes", []),
+    "vcpu_shutdown_message": (PROTOCOL_ERROR, "vCPU 0: the plugin sent the host's own shutdown message", []),
+    "vcpu_empty_packet": (PROTOCOL_ERROR, "vCPU 0: the plugin has closed the channel", KILL_SOON),
+    "vcpu_fds": (PROTOCOL_ERROR, "vCPU 0: a request came with file descriptors", []),
+    "resume_twice": (PROTOCOL_ERROR, "vCPU 0: the plugin resumed a vCPU that was running", ["--cpus", "2"]),
+    "requests_without_end": (PROTOCOL_ERROR, "vCPU 0: more than 64 requests came", ["--cpus", "2"]),
+    "close_write_end": (PROTOCOL_ERROR, "vCPU 0: the plugin has closed the channel", KILL_SOON),
+    "close_read_end": (PROTOCOL_ERROR, "vCPU 0: the plugin has closed the channel", KILL_SOON),
+    "close_and_exit": (PLUGIN_FAILED, "the plugin exited with status 3", []),
+    "close_before_start": (PROTOCOL_ERROR, "closed its last connection and had not started the VM", KILL_SOON),
+    "never_answers": (PROTOCOL_ERROR, "the plugin did not answer for 300 ms", ["--answer-timeout", "300"]),
+    "never_reads_events": (PROTOCOL_ERROR, "the plugin did not read its replies", ["--answer-timeout", "300"]),
+    "full_eventfd": (PROTOCOL_ERROR, "vCPU 0: a request of 12 bytes does not decode", KILL_SOON),
+}
+
+
+def run_plugvm(command):
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+    )
+    try:
+        _, stderr = process.communicate(timeout=TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        # The plugin goes with its host.
+        process.kill()
+        _, stderr = process.communicate()
+        raise AssertionError(f"plugvm did not end within {TIMEOUT_S} s:\n{stderr}") from None
+    return process.returncode, stderr
+
+
+def check(plugvm, guest, name):
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        raise tap.Skip("there is no /dev/kvm that this user may use")
+    status, words, options = CASES[name]
+    got, stderr = run_plugvm([plugvm, "run", "--disable-sandbox", *options, "--", PLUGIN, name, guest])
+    report = f"plugvm exited with {got}:\n{stderr}"
+    assert f"plugin: case {name} is through" in stderr, report
+    assert got == status, f"wanted {status}: {report}"
+    assert words in stderr, f"wanted '{words}': {report}"
+
+
+def main():
+    plugvm, guest, *names = sys.argv[1:]
+    return tap.run([(name, lambda n=name: check(plugvm, guest, n)) for name in names or CASES])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
