@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -180,6 +181,12 @@ static int take_stdio(const char *option, int flags, bool *out_inherit, int *fd)
 	return STATUS_OK;
 }
 
+static bool is_program(const char *path)
+{
+	struct stat file;
+	return stat(path, &file) == 0 && S_ISREG(file.st_mode) && access(path, X_OK) == 0;
+}
+
 /* Find the plugin as a shell would: a name without a slash is looked up in PATH. */
 static int take_plugin(struct options *options, const char *name)
 {
@@ -193,7 +200,7 @@ static int take_plugin(struct options *options, const char *name)
 		char *candidate;
 		if (asprintf(&candidate, "%.*s/%s", length ? (int)length : 1, length ? path : ".", name) < 0)
 			return usage_error("out of memory");
-		if (access(candidate, X_OK) == 0) {
+		if (is_program(candidate)) {
 			options->path = candidate;
 			return STATUS_OK;
 		}

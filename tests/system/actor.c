@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The actor's command line and its way to say what is wrong.
+ */
+#include "actor.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void expect_at(bool holds, const char *what, const char *file, int line)
+{
+	if (holds)
+		return;
+	fprintf(stderr, "%s:%d: not so: %s\n", file, line, what);
+	exit(1);
+}
+
+void expect_result_at(long result, long wanted, const char *what, const char *file, int line)
+{
+	if (result == wanted)
+		return;
+	const char *name = result < 0 ? strerrorname_np((int)-result) : NULL;
+	const char *wanted_name = wanted < 0 ? strerrorname_np((int)-wanted) : NULL;
+	fprintf(stderr, "%s:%d: %s gives %ld (%s), not %ld (%s)\n", file, line, what, result,
+	        name ? name : "no error", wanted, wanted_name ? wanted_name : "no error");
+	exit(1);
+}
+
+void say(const char *text)
+{
+	dprintf(STDERR_FILENO, "%s\n", text);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct act *const lists[] = {io_acts, state_acts, errno_acts, life_acts, process_acts};
+	for (size_t i = 0; i < COUNT(lists) && argc > 1; i++) {
+		for (const struct act *act = lists[i]; act->name; act++) {
+			if (strcmp(act->name, argv[1]) == 0)
+				return act->play(argv + 2);
+		}
+	}
+	fprintf(stderr, "actor: there is no act '%s'\n", argc > 1 ? argv[1] : "");
+	return 2;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Checks that each example prints what its `expected` file says, and that the firmware plugin boots real firmware.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#define SEABIOS "/usr/share/seabios/"
+
+/* expected.asm */
+extern const char expected_hello[], expected_adder[], expected_two_vcpus[];
+
+static void expect_output(const char *cpus, const char *program, const char *expected)
+{
+	struct run run;
+	run_words(&run, WORDS(PLUGVM, "run", "--disable-sandbox", "--cpus", cpus, "--", built(program)));
+	run_expect_status(&run, 0);
+	run_expect_out(&run, expected);
+	run_expect_err(&run, "plugvm: the plugin exited\n");
+	run_fini(&run);
+}
+
+static void test_hello(void **state)
+{
+	(void)state;
+	expect_output("1", "examples/hello/hello", expected_hello);
+}
+
+static void test_adder(void **state)
+{
+	(void)state;
+	expect_output("1", "examples/adder/adder", expected_adder);
+}
+
+static void test_two_vcpus(void **state)
+{
+	(void)state;
+	expect_output("2", "examples/two_vcpus/two_vcpus", expected_two_vcpus);
+}
+
+static void test_two_vcpus_want_two(void **state)
+{
+	(void)state;
+	run_check(WORDS(PLUGVM, "run", "--disable-sandbox", "--", built("examples/two_vcpus/two_vcpus")), 1,
+	          "the machine must have two vCPUs");
+	run_check(WORDS(PLUGVM, "run", "--cpus", "3", "--", built("examples/two_vcpus/two_vcpus")), 1,
+	          "the machine must have two vCPUs");
+}
+
+/* Started by hand, a plugin says what it lacks. */
+static void test_without_a_host(void **state)
+{
+	(void)state;
+	static const char *const nothing[] = {NULL};
+	struct run run;
+	run_start(&run, &(struct setup){.env = nothing}, WORDS(built("examples/hello/hello")));
+	run_finish(&run);
+	run_expect_status(&run, 1);
+	run_expect_err(&run, "hello: cannot connect to the host");
+	run_fini(&run);
+}
+
+/* ---- Firmware ---- */
+
+static void run_firmware(struct run *run, const char *image, const char *timeout)
+{
+	run_words(run, WORDS(PLUGVM, "run", "--disable-sandbox", "-v", "--", built("plugins/firmware/firmware"),
+	                     "--timeout", timeout, image));
+}
+
+static void expect_boot(const char *image)
+{
+	struct run run;
+	if (access(image, R_OK) < 0)
+		test_skip("SeaBIOS is not installed");
+	run_firmware(&run, image, "50");
+	run_expect_status(&run, 0);
+	if (!strstr(run.out.text, "SeaBIOS (version") || !strstr(run.out.text, "No bootable device."))
+		fail_msg("the log is not that of a boot: %s", run.out.text);
+	run_expect_err(&run, "plugin: firmware: no bootable device");
+	/* The account of exits has the firmware's accesses. */
+	run_expect_err(&run, "port write               0000-ffff");
+	run_fini(&run);
+}
+
+static void test_bios(void **state)
+{
+	(void)state;
+	expect_boot(SEABIOS "bios.bin");
+}
+
+static void test_bios_256k(void **state)
+{
+	(void)state;
+	expect_boot(SEABIOS "bios-256k.bin");
+}
+
+static void test_bios_microvm_waits(void **state)
+{
+	(void)state;
+	struct run run;
+	if (access(SEABIOS "bios-microvm.bin", R_OK) < 0)
+		test_skip("SeaBIOS is not installed");
+	run_firmware(&run, SEABIOS "bios-microvm.bin", "2");
+	run_expect_status(&run, 1);
+	run_expect_err(&run, "plugin: firmware: timeout: the firmware was still running after 2 s");
+	run_fini(&run);
+}
+
+static void test_no_bios(void **state)
+{
+	(void)state;
+	struct run run;
+	run_firmware(&run, PLUGVM, "5");
+	run_expect_status(&run, 1);
+	run_expect_err(&run, "plugin: firmware: ");
+	run_expect_err(&run, "the plugin exited with status 2");
+	run_fini(&run);
+	run_firmware(&run, "/nonexistent/bios", "5");
+	run_expect_status(&run, 1);
+	run_expect_err(&run, "/nonexistent/bios: No such file or directory");
+	run_fini(&run);
+}
+
+int main(void)
+{
+	struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_hello),          cmocka_unit_test(test_adder),
+	    cmocka_unit_test(test_two_vcpus),      cmocka_unit_test(test_two_vcpus_want_two),
+	    cmocka_unit_test(test_without_a_host), cmocka_unit_test(test_bios),
+	    cmocka_unit_test(test_bios_256k),      cmocka_unit_test(test_bios_microvm_waits),
+	    cmocka_unit_test(test_no_bios),
+	};
+	return SYSTEM_MAIN("examples", tests);
+}
