@@ -123,8 +123,16 @@ static int take_kvm_device(struct options *options)
 	return STATUS_OK;
 }
 
+/* Add "NAME=VALUE", or put it in the place of another value of NAME. */
 static bool add_env(struct options *options, const char *variable)
 {
+	size_t name = strcspn(variable, "=") + 1;
+	for (size_t i = 0; i < options->env_count; i++) {
+		if (strncmp(options->env[i], variable, name) == 0) {
+			options->env[i] = variable;
+			return true;
+		}
+	}
 	const char **grown = realloc(options->env, (options->env_count + 2) * sizeof(grown[0]));
 	if (!grown)
 		return false;

@@ -143,6 +143,9 @@ static void print_registers(const struct plugvm_result *result)
 	for (size_t i = 0; i < count; i++)
 		fprintf(stderr, "%s%-4s %016llx%s", i % 4 == 0 ? "  " : " ", registers[i].name, registers[i].value,
 		        i % 4 == 3 || i + 1 == count ? "\n" : "");
+	/* That is all that KVM leaves of a triple fault on AMD, where it resets the vCPU before it tells. */
+	if (r->rip == 0xfff0 && s->cs.base == 0xffff0000)
+		fprintf(stderr, "  (these are the registers of a vCPU after its reset)\n");
 	print_segment("cs", &s->cs);
 	print_segment("ss", &s->ss);
 	print_segment("ds", &s->ds);

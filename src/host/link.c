@@ -34,7 +34,7 @@ int link_init(struct vcpu_link *link, uint32_t cpu, struct ranges *ranges, unsig
 	link->answer_timeout_ms = answer_timeout_ms;
 	link->requests = link->events = link->plugin_ends[0] = link->plugin_ends[1] = -1;
 	atomic_init(&link->cut, false);
-	atomic_init(&link->failed, false);
+	atomic_init(&link->failed, 0);
 
 	int pair[2];
 	if (sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -88,7 +88,7 @@ int link_check(const struct vcpu_link *link)
 {
 	if (atomic_load_explicit(&link->cut, memory_order_acquire))
 		return -ECANCELED;
-	return atomic_load_explicit(&link->failed, memory_order_relaxed) ? -EPROTO : 0;
+	return atomic_load_explicit(&link->failed, memory_order_relaxed);
 }
 
 /* Note what went wrong and return the error, or -ECANCELED if the link was cut meanwhile, which explains anything. */
@@ -99,7 +99,7 @@ static int link_fail(struct vcpu_link *link, int error, const char *format, ...)
 {
 	if (atomic_load(&link->cut))
 		return -ECANCELED;
-	atomic_store_explicit(&link->failed, true, memory_order_relaxed);
+	atomic_store_explicit(&link->failed, error, memory_order_relaxed);
 	va_list arguments;
 	va_start(arguments, format);
 	vsnprintf(link->fault, sizeof(link->fault), format, arguments);

@@ -25,7 +25,7 @@ struct vcpu_link {
 	int events;         /* the host writes */
 	int plugin_ends[2]; /* what the plugin writes and what it reads; -1 once handed over */
 	atomic_bool cut;    /* link_cut() was called */
-	atomic_bool failed; /* a call has returned an error; no later one gets through */
+	atomic_int failed;  /* 0, or the error of the call that failed; no later one gets through */
 	unsigned answer_timeout_ms;
 	struct ranges *ranges;
 	uint8_t *request;  /* LIMIT_VCPU_REQUEST_BYTES */

@@ -287,7 +287,10 @@ static int start_plugin(struct plugvm_machine *machine, struct plugvm_error *out
 	    .log = on_log,
 	    .context = machine,
 	};
-	return plugin_new(&plugin_config, config->measure, &machine->plugin, out_error);
+	result = plugin_new(&plugin_config, config->measure, &machine->plugin, out_error);
+	if (result < 0)
+		plugin_log_fini(&machine->plugin_log);
+	return result;
 }
 
 static int open_kvm(struct plugvm_machine *machine, struct plugvm_error *out_error)
@@ -390,6 +393,13 @@ int plugvm_machine_run(struct plugvm_machine *machine, struct plugvm_result *out
 		return error_set(out_error, PLUGVM_ERROR_CONFIG, errno, "kick signal %d",
 		                 machine->config.kick_signal);
 
+	if (atomic_load(&machine->stop_count) > 0) {
+		set_end(machine, PLUGVM_END_STOPPED, atomic_load(&machine->stop_value), false,
+		        "the VM was stopped before it began");
+		plugvm_vm_free(&machine->vm);
+		*out_result = machine->result;
+		return 0;
+	}
 	int result = start_plugin(machine, out_error);
 	if (result < 0)
 		return result;

@@ -48,19 +48,19 @@ static int check_guest_address(const struct plugvm_vm *vm, const struct memory_r
 	return end <= UINT64_C(1) << plugvm_vm_address_bits(vm) ? 0 : -EINVAL;
 }
 
-int memory_map(struct plugvm_vm *vm, int fd, const struct memory_request *request, uint32_t slot,
-               struct guest_memory *out_memory)
+int memory_check(const struct plugvm_vm *vm, int fd, const struct memory_request *request)
 {
 	if (request->peer_length == 0 || !is_aligned_u64(request->peer_length, PAGE_SIZE) ||
 	    !is_aligned_u64(request->peer_offset, PAGE_SIZE) || !is_aligned_u64(request->peer_start, PAGE_SIZE))
 		return -EINVAL;
 	int result = check_file(fd, request);
-	if (result == 0)
-		result = check_guest_address(vm, request);
-	if (result < 0)
-		return result;
+	return result < 0 ? result : check_guest_address(vm, request);
+}
 
-	/* Safe for a peer's fd: it is a memfd, sealed, and the range lies inside. A hugetlb one may still refuse. */
+int memory_map(struct plugvm_vm *vm, int fd, const struct memory_request *request, uint32_t slot,
+               struct guest_memory *out_memory)
+{
+	/* Safe for a peer's fd after memory_check(): a sealed memfd, and inside of it. A hugetlb one may still refuse. */
 	int protection = request->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
 	void *host = sys.mmap(NULL, request->peer_length, protection, MAP_SHARED | MAP_NORESERVE, fd,
 	                      (off_t)request->peer_offset);
@@ -71,7 +71,7 @@ int memory_map(struct plugvm_vm *vm, int fd, const struct memory_request *reques
 
 	uint32_t flags = (request->read_only ? KVM_MEM_READONLY : 0) |
 	                 (request->dirty_log ? KVM_MEM_LOG_DIRTY_PAGES : 0);
-	result = plugvm_vm_set_memory(vm, slot, flags, request->peer_start, request->peer_length, host);
+	int result = plugvm_vm_set_memory(vm, slot, flags, request->peer_start, request->peer_length, host);
 	if (result < 0) {
 		munmap(host, request->peer_length);
 		return result;

@@ -29,10 +29,10 @@ struct guest_memory {
 	uint32_t slot;
 };
 
-/*
- * Check the request against the memfd and the VM, map it, and give it to KVM under `slot`. `fd` stays the
- * caller's. Errors as crosvm_create_memory() says.
- */
+/* Check the request against the memfd and the VM. Errors as crosvm_create_memory() says. */
+int memory_check(const struct plugvm_vm *vm, int fd, const struct memory_request *request);
+
+/* Map a checked request and give it to KVM under `slot`. `fd` stays the caller's. */
 int memory_map(struct plugvm_vm *vm, int fd, const struct memory_request *request, uint32_t slot,
                struct guest_memory *out_memory);
 

@@ -69,12 +69,16 @@ int objects_create_memory(struct objects *objects, struct plugvm_vm *vm, uint32_
 	size_t at = position(objects, id);
 	if (exists_at(objects, at, id))
 		return -EEXIST;
+	/* What is wrong in itself before what is too much. */
+	int result = memory_check(vm, fd, request);
+	if (result < 0)
+		return result;
 	uint32_t slot_index = free_slot(objects);
 	if (slot_index == LIMIT_MEMORY_SLOTS || request->peer_length > MEMORY_BYTES_MAX - objects->memory_bytes)
 		return -ENOSPC;
 
 	struct object object = {.id = id};
-	int result = memory_map(vm, fd, request, objects->first_slot + slot_index, &object.memory);
+	result = memory_map(vm, fd, request, objects->first_slot + slot_index, &object.memory);
 	if (result < 0)
 		return result;
 	flip_slot(objects, slot_index);

@@ -55,10 +55,10 @@ static void emit_line(struct plugin_log *plugin_log)
 
 static void take_byte(struct plugin_log *plugin_log, uint8_t byte)
 {
-	if (byte != '\n')
-		plugin_log->line[plugin_log->used++] = byte;
 	if (byte == '\n' || plugin_log->used == sizeof(plugin_log->line))
 		emit_line(plugin_log);
+	if (byte != '\n')
+		plugin_log->line[plugin_log->used++] = byte;
 }
 
 void plugin_log_drain(struct plugin_log *plugin_log)

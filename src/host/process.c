@@ -69,21 +69,26 @@ static void child_reset_signals(void)
 }
 
 /*
- * Bring every fd to its number: first all of them above the numbers in question, so that none is overwritten
- * before it was copied, then down. The rest closes at exec.
+ * Bring every fd to its number: first all of them above the numbers in question, so that none is overwritten before it
+ * was copied, then down. The rest closes at exec.
  */
 static void child_arrange_fds(struct launch *launch)
 {
-	launch->report = fcntl(launch->report, F_DUPFD_CLOEXEC, MAPPED_FD_LAST + 1);
-	if (launch->report < 0)
-		_exit(127);
+	int above = 0;
+	for (size_t i = 0; i < launch->fd_count; i++)
+		above = launch->fds[i].number >= above ? launch->fds[i].number + 1 : above;
+
+	int report = fcntl(launch->report, F_DUPFD_CLOEXEC, above);
+	if (report < 0)
+		child_fail(launch, "duplicating an fd");
+	launch->report = report;
 	for (size_t i = 0; i < launch->fd_count; i++) {
 		int source = launch->fds[i].fd;
 		if (source < 0)
 			source = open("/dev/null", O_RDWR | O_CLOEXEC);
 		if (source < 0)
 			child_fail(launch, "opening /dev/null");
-		launch->fds[i].fd = fcntl(source, F_DUPFD_CLOEXEC, MAPPED_FD_LAST + 1);
+		launch->fds[i].fd = fcntl(source, F_DUPFD_CLOEXEC, above);
 		if (launch->fds[i].fd < 0)
 			child_fail(launch, "duplicating an fd");
 	}
@@ -254,34 +259,38 @@ void process_kill(struct process *process)
 	syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0u);
 }
 
-/* Somebody else in this process has reaped it, or SIGCHLD is ignored: it is gone, and nobody knows how. */
-static int note_stolen_status(struct process *process, int code, struct plugvm_plugin_status *out_status)
+enum look { LOOK_RUNS, LOOK_ZOMBIE, LOOK_GONE };
+
+/* Look whether it has exited and how, but leave it a zombie. Returns an enum look, or -errno. */
+static int look(const struct process *process, struct plugvm_plugin_status *out_status)
 {
-	if (code != ECHILD)
-		return -code;
-	process->reaped = true;
-	process->status = (struct plugvm_plugin_status){.state = PLUGVM_PLUGIN_EXITED,
-	                                                .value = PLUGVM_PLUGIN_STATUS_LOST};
-	*out_status = process->status;
-	return 0;
+	siginfo_t info = {.si_pid = 0};
+	if (sys.waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0) {
+		/* Somebody else in this process has reaped it, or SIGCHLD is ignored: nobody knows how it ended. */
+		*out_status = (struct plugvm_plugin_status){.state = PLUGVM_PLUGIN_EXITED,
+		                                            .value = PLUGVM_PLUGIN_STATUS_LOST};
+		return errno == ECHILD ? LOOK_GONE : errno == EINTR ? LOOK_RUNS : -errno;
+	}
+	out_status->state = info.si_code == CLD_EXITED ? PLUGVM_PLUGIN_EXITED : PLUGVM_PLUGIN_SIGNALED;
+	out_status->value = info.si_status;
+	return info.si_pid == 0 ? LOOK_RUNS : LOOK_ZOMBIE;
 }
 
 int process_try_wait(struct process *process, struct plugvm_plugin_status *out_status)
 {
 	if (!process->reaped) {
-		siginfo_t info = {.si_pid = 0};
-		*out_status = (struct plugvm_plugin_status){.state = PLUGVM_PLUGIN_RUNNING};
-		if (sys.waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0)
-			return errno == EINTR ? 0 : note_stolen_status(process, errno, out_status);
-		if (info.si_pid == 0)
-			return 0;
+		int result = look(process, &process->status);
+		if (result <= LOOK_RUNS) {
+			*out_status = (struct plugvm_plugin_status){.state = PLUGVM_PLUGIN_RUNNING};
+			return result;
+		}
 		/* As long as the zombie is there, its group cannot be anybody else's. */
-		kill(-process->pid, SIGKILL);
+		if (result == LOOK_ZOMBIE)
+			kill(-process->pid, SIGKILL);
 		process->reaped = true;
-		if (sys.waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG) < 0)
-			return -errno;
-		process->status.state = info.si_code == CLD_EXITED ? PLUGVM_PLUGIN_EXITED : PLUGVM_PLUGIN_SIGNALED;
-		process->status.value = info.si_status;
+		siginfo_t info;
+		while (sys.waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG) < 0 && errno == EINTR)
+			;
 	}
 	*out_status = process->status;
 	return 0;
