@@ -276,6 +276,20 @@ static int look(const struct process *process, struct plugvm_plugin_status *out_
 	return info.si_pid == 0 ? LOOK_RUNS : LOOK_ZOMBIE;
 }
 
+/* Take the zombie away. On failure it is still there, and the next call tries again. */
+static int reap(struct process *process)
+{
+	siginfo_t info;
+	int result;
+	do {
+		result = sys.waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG);
+	} while (result < 0 && errno == EINTR);
+	if (result < 0 && errno != ECHILD)
+		return -errno;
+	process->reaped = true;
+	return 0;
+}
+
 int process_try_wait(struct process *process, struct plugvm_plugin_status *out_status)
 {
 	if (!process->reaped) {
@@ -287,10 +301,11 @@ int process_try_wait(struct process *process, struct plugvm_plugin_status *out_s
 		/* As long as the zombie is there, its group cannot be anybody else's. */
 		if (result == LOOK_ZOMBIE)
 			kill(-process->pid, SIGKILL);
-		process->reaped = true;
-		siginfo_t info;
-		while (sys.waitid(P_PID, (id_t)process->pid, &info, WEXITED | WNOHANG) < 0 && errno == EINTR)
-			;
+		result = reap(process);
+		if (result < 0) {
+			*out_status = (struct plugvm_plugin_status){.state = PLUGVM_PLUGIN_RUNNING};
+			return result;
+		}
 	}
 	*out_status = process->status;
 	return 0;
