@@ -146,7 +146,7 @@ static void check_result(int result, const struct guest_access *access)
 	bool is_resumed = plugin.has_last && plugin.last.which_message == wire_VcpuRequest_resume_tag;
 	if (result < 0) {
 		REQUIRE(result == -EPIPE || result == -EPROTO);
-		REQUIRE(link_.fault[0] != '\0' && link_check(&link_) == -EPROTO);
+		REQUIRE(link_.fault[0] != '\0' && link_check(&link_) == result);
 		return;
 	}
 	REQUIRE(link_check(&link_) == 0);

@@ -56,7 +56,7 @@ def read_file(path):
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             test = json.loads(line)
-            yield test["name"], test.get("stdout", ""), test["result"] in ("OK", "SKIP", "EXPECTEDFAIL")
+            yield test["name"], test.get("stdout", ""), test["result"] in ("OK", "SKIP", "EXPECTEDFAIL", "FAIL")
 
 
 def main(arguments):

@@ -25,6 +25,11 @@ static void fill(struct plugvm_error *out_error, enum plugvm_error_kind kind, in
 	out_error->code = code;
 	out_error->kind = kind;
 	vsnprintf(out_error->text, sizeof(out_error->text), format, arguments);
+	/* One printable line, whatever a file is called. */
+	for (char *c = out_error->text; *c; c++) {
+		if ((unsigned char)*c < 0x20 || *c == 0x7f)
+			*c = '?';
+	}
 }
 
 int error_set(struct plugvm_error *out_error, enum plugvm_error_kind kind, int code, const char *format, ...)

@@ -206,7 +206,7 @@ bool ranges_find(struct ranges *ranges, uint32_t reader, enum address_space spac
                  uint32_t width, struct range *out_range)
 {
 	uint64_t last;
-	if (!checked_last_u64(address, width, &last))
+	if (!checked_last_u64(address, width ? width : 1, &last))
 		last = UINT64_MAX;
 
 	struct range_reader *mine = &ranges->readers[reader];

@@ -31,7 +31,7 @@ void machine_unclaim(void)
 
 int machine_new(int *fds, size_t vcpu_count, struct machine **out_machine)
 {
-	struct machine *machine = calloc(1, sizeof(*machine) + vcpu_count * sizeof(machine->vcpus[0]));
+	struct machine *machine = calloc(1, sizeof(*machine) + vcpu_count * sizeof(struct crosvm_vcpu *));
 	if (!machine)
 		return -ENOMEM;
 	atomic_init(&machine->connections, 1);

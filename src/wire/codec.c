@@ -7,6 +7,17 @@
 #include <errno.h>
 #include <pb_decode.h>
 #include <pb_encode.h>
+#include <string.h>
+
+/* Reads the packet; `state` is the read position. */
+static bool read_packet(pb_istream_t *stream, pb_byte_t *buffer, size_t count)
+{
+	const uint8_t *from = stream->state;
+	if (buffer)
+		memcpy(buffer, from, count);
+	stream->state = (void *)(from + count);
+	return true;
+}
 
 /* nanopb calls this for every field whose C type is struct wire_bytes; the declaration is in plugin.pb.h. */
 bool wire_bytes_field(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *field)
@@ -14,9 +25,11 @@ bool wire_bytes_field(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *fie
 	struct wire_bytes *bytes = field->pData;
 	if (in) {
 		/*
-		 * A stream made by pb_istream_from_buffer() keeps its read position in `state`. A field that
-		 * occurs twice is read twice, and the last one counts, as proto3 wants it.
+		 * Bytes that a peer encoded as a number come in a stream over nanopb's own stack, which a slice must not
+		 * point to. A field that occurs twice is read twice, and the last one counts, as proto3 wants it.
 		 */
+		if (in->callback != read_packet)
+			return false;
 		bytes->data = in->state;
 		bytes->size = in->bytes_left;
 		return pb_read(in, NULL, in->bytes_left);
@@ -28,7 +41,7 @@ bool wire_bytes_field(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *fie
 
 static int decode(const uint8_t *data, size_t size, const pb_msgdesc_t *fields, void *out_message)
 {
-	pb_istream_t stream = pb_istream_from_buffer(data, size);
+	pb_istream_t stream = {.callback = read_packet, .state = (void *)data, .bytes_left = size};
 	return pb_decode(&stream, fields, out_message) ? 0 : -EBADMSG;
 }
 

@@ -43,8 +43,8 @@ static void run_thread(void)
 	int mark;
 	void *result = NULL;
 
-	if (pthread_create(&thread, NULL, thread_main, &mark) != 0 ||
-	    pthread_join(thread, &result) != 0 || result != &mark) {
+	if (pthread_create(&thread, NULL, thread_main, &mark) != 0 || pthread_join(thread, &result) != 0 ||
+	    result != &mark) {
 		fputs("the thread did not end as it should\n", stderr);
 		exit(1);
 	}
@@ -57,14 +57,13 @@ static void run_vm(void)
 	printf("api %d\n", check(ioctl(kvm, KVM_GET_API_VERSION, 0), "KVM_GET_API_VERSION"));
 
 	int vm = check(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
-	unsigned char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
-				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (page == MAP_FAILED)
 		fail("mmap");
 	page[0] = 0xf4;
 	struct kvm_userspace_memory_region region = {
-		.memory_size = 4096,
-		.userspace_addr = (unsigned long)page,
+	    .memory_size = 4096,
+	    .userspace_addr = (unsigned long)page,
 	};
 	check(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
 
@@ -79,7 +78,7 @@ static void run_vm(void)
 	sregs.cs.base = 0;
 	sregs.cs.selector = 0;
 	check(ioctl(vcpu, KVM_SET_SREGS, &sregs), "KVM_SET_SREGS");
-	struct kvm_regs regs = { .rip = 0, .rflags = 2 };
+	struct kvm_regs regs = {.rip = 0, .rflags = 2};
 	check(ioctl(vcpu, KVM_SET_REGS, &regs), "KVM_SET_REGS");
 
 	check(ioctl(vcpu, KVM_RUN, 0), "KVM_RUN");

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * KVM as a table.
+ */
+#include "fake_kvm.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+enum fake_kind { FAKE_NONE, FAKE_DEVICE, FAKE_VM, FAKE_VCPU };
+
+struct fake_kvm fake_kvm;
+
+static struct kvm_backend real;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+	unsigned long request;
+	int code;
+	unsigned int nth, seen;
+} failure;
+
+static int make_fd(void)
+{
+	int fd = memfd_create("fake-kvm", MFD_CLOEXEC);
+	if (fd >= 0 && ftruncate(fd, FAKE_RUN_BYTES) < 0) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* What a fd is stands in its file, so that it holds for duplicates too and nothing for a number used again. */
+static int make_kind(uint32_t kind, uint32_t number)
+{
+	int fd = make_fd();
+	uint32_t words[] = {0x6b766d66, kind, number};
+	if (fd >= 0 && pwrite(fd, words, sizeof(words), FAKE_RUN_BYTES - 64) != sizeof(words)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+static enum fake_kind kind_of(int fd, uint32_t *out_number)
+{
+	uint32_t words[3];
+	if (pread(fd, words, sizeof(words), FAKE_RUN_BYTES - 64) != sizeof(words) || words[0] != 0x6b766d66)
+		return FAKE_NONE;
+	*out_number = words[2];
+	return (enum fake_kind)words[1];
+}
+
+static bool must_fail(unsigned long request)
+{
+	if (failure.code == 0 || failure.request != request)
+		return false;
+	failure.seen++;
+	if (failure.nth != 0 && failure.seen != failure.nth)
+		return false;
+	errno = failure.code;
+	return true;
+}
+
+static int fake_open(const char *path)
+{
+	(void)path;
+	pthread_mutex_lock(&lock);
+	int fd = must_fail(FAKE_OPEN) ? -1 : make_kind(FAKE_DEVICE, 0);
+	pthread_mutex_unlock(&lock);
+	return fd;
+}
+
+static int refuse(int code)
+{
+	errno = code;
+	return -1;
+}
+
+static int device_ioctl(unsigned long request, void *argument)
+{
+	switch (request) {
+	case KVM_GET_API_VERSION:
+		return fake_kvm.api_version;
+	case KVM_GET_VCPU_MMAP_SIZE:
+		return fake_kvm.run_size;
+	case KVM_CHECK_EXTENSION:
+		return (unsigned long)argument == KVM_CAP_IMMEDIATE_EXIT
+		           ? !fake_kvm.no_immediate_exit
+		           : (unsigned long)argument == fake_kvm.extension;
+	case KVM_CREATE_VM:
+		return make_kind(FAKE_VM, 0);
+	case KVM_GET_SUPPORTED_CPUID: {
+		struct kvm_cpuid2 *cpuid = argument;
+		cpuid->nent = fake_kvm.address_bits ? 2 : 1;
+		memset(cpuid->entries, 0, cpuid->nent * sizeof(cpuid->entries[0]));
+		if (fake_kvm.address_bits) {
+			cpuid->entries[1].function = 0x80000008;
+			cpuid->entries[1].eax = 0x3000 | fake_kvm.address_bits;
+		}
+		return 0;
+	}
+	default:
+		return refuse(ENOTTY);
+	}
+}
+
+static int set_slot(const struct kvm_userspace_memory_region *region)
+{
+	if (region->slot >= FAKE_SLOTS_MAX)
+		return refuse(EINVAL);
+	for (size_t i = 0; i < FAKE_SLOTS_MAX && region->memory_size > 0; i++) {
+		const struct kvm_userspace_memory_region *other = &fake_kvm.slots[i];
+		if (other->memory_size && region->guest_phys_addr < other->guest_phys_addr + other->memory_size &&
+		    other->guest_phys_addr < region->guest_phys_addr + region->memory_size)
+			return refuse(EEXIST);
+	}
+	fake_kvm.slots[region->slot] = *region;
+	return 0;
+}
+
+static int create_vcpu(uint32_t id)
+{
+	if (fake_kvm.vcpu_count == FAKE_VCPUS_MAX)
+		return refuse(ENOSPC);
+	int fd = make_kind(FAKE_VCPU, (uint32_t)fake_kvm.vcpu_count);
+	if (fd >= 0)
+		fake_kvm.vcpus[fake_kvm.vcpu_count++] = (struct fake_vcpu){.fd = fd, .id = id};
+	return fd;
+}
+
+static int vm_ioctl(unsigned long request, void *argument)
+{
+	switch (request) {
+	case KVM_SET_TSS_ADDR:
+	case KVM_CREATE_IRQCHIP:
+	case KVM_CREATE_PIT2:
+		return 0;
+	case KVM_CHECK_EXTENSION:
+		return (unsigned long)argument == fake_kvm.extension;
+	case KVM_SET_USER_MEMORY_REGION:
+		return set_slot(argument);
+	case KVM_CREATE_VCPU:
+		return create_vcpu((uint32_t)(unsigned long)argument);
+	default:
+		return refuse(ENOTTY);
+	}
+}
+
+static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *argument)
+{
+#define STATE(name, get_request, set_request)                      \
+	if (request == get_request) {                              \
+		memcpy(argument, &vcpu->name, sizeof(vcpu->name)); \
+		return 0;                                          \
+	}                                                          \
+	if (request == set_request) {                              \
+		memcpy(&vcpu->name, argument, sizeof(vcpu->name)); \
+		return 0;                                          \
+	}
+	STATE(regs, KVM_GET_REGS, KVM_SET_REGS)
+	STATE(sregs, KVM_GET_SREGS, KVM_SET_SREGS)
+	STATE(fpu, KVM_GET_FPU, KVM_SET_FPU)
+	STATE(debugregs, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS)
+	STATE(lapic, KVM_GET_LAPIC, KVM_SET_LAPIC)
+	STATE(mp_state, KVM_GET_MP_STATE, KVM_SET_MP_STATE)
+	STATE(xcrs, KVM_GET_XCRS, KVM_SET_XCRS)
+	STATE(events, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS)
+#undef STATE
+	return refuse(ENOTTY);
+}
+
+int fake_kvm_idle(struct fake_vcpu *vcpu)
+{
+	while (!__atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST))
+		usleep(1000);
+	return EINTR;
+}
+
+static int fake_run(struct fake_vcpu *vcpu)
+{
+	if (__atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST))
+		return refuse(EINTR);
+	int code = fake_kvm.run ? fake_kvm.run(vcpu) : fake_kvm_idle(vcpu);
+	return code ? refuse(code) : 0;
+}
+
+static int fake_ioctl(int fd, unsigned long request, void *argument)
+{
+	uint32_t number = 0;
+	int result;
+	pthread_mutex_lock(&lock);
+	enum fake_kind kind = kind_of(fd, &number);
+	bool runs = kind == FAKE_VCPU && request == KVM_RUN;
+	if (must_fail(request)) {
+		runs = false;
+		result = -1;
+	} else {
+		result = runs                  ? 0
+		         : kind == FAKE_DEVICE ? device_ioctl(request, argument)
+		         : kind == FAKE_VM     ? vm_ioctl(request, argument)
+		         : kind == FAKE_VCPU   ? vcpu_ioctl(&fake_kvm.vcpus[number], request, argument)
+		                               : refuse(ENOTTY);
+	}
+	pthread_mutex_unlock(&lock);
+	return runs ? fake_run(&fake_kvm.vcpus[number]) : result;
+}
+
+static void *fake_map(int fd, size_t size)
+{
+	uint32_t number;
+	pthread_mutex_lock(&lock);
+	void *run = must_fail(FAKE_MAP) ? MAP_FAILED : real.map(fd, size);
+	if (run != MAP_FAILED && kind_of(fd, &number) == FAKE_VCPU)
+		fake_kvm.vcpus[number].run = run;
+	pthread_mutex_unlock(&lock);
+	return run;
+}
+
+void fake_kvm_install(void)
+{
+	if (!real.open)
+		real = kvm_backend;
+	memset(&fake_kvm, 0, sizeof(fake_kvm));
+	fake_kvm.api_version = KVM_API_VERSION;
+	fake_kvm.run_size = FAKE_RUN_BYTES;
+	fake_kvm.address_bits = 46;
+	fake_kvm.extension = KVM_CAP_IRQCHIP;
+	fake_kvm_fail(0, 0, 0);
+	kvm_backend = (struct kvm_backend){.open = fake_open, .ioctl = fake_ioctl, .map = fake_map};
+}
+
+void fake_kvm_remove(void)
+{
+	kvm_backend = real;
+}
+
+void fake_kvm_fail(unsigned long request, int code, unsigned int nth)
+{
+	pthread_mutex_lock(&lock);
+	failure.request = request;
+	failure.code = code;
+	failure.nth = nth;
+	failure.seen = 0;
+	pthread_mutex_unlock(&lock);
+}
+
+size_t fake_kvm_slots(void)
+{
+	size_t count = 0;
+	for (size_t i = 0; i < FAKE_SLOTS_MAX; i++)
+		count += fake_kvm.slots[i].memory_size > 0;
+	return count;
+}
+
+struct fake_vcpu *fake_kvm_vcpu(uint32_t id)
+{
+	struct fake_vcpu *found = NULL;
+	for (size_t i = 0; i < fake_kvm.vcpu_count; i++) {
+		if (fake_kvm.vcpus[i].id == id)
+			found = &fake_kvm.vcpus[i];
+	}
+	return found;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * KVM as a table: takes the place of kvm_backend (src/kvm/kvm.h). Its fds are memfds, so that closing, duplicating
+ * and mapping them is real; what is behind them is kept here. Any call can be made to fail. One at a time.
+ */
+#ifndef PLUGVM_TESTS_HOST_FAKE_KVM_H
+#define PLUGVM_TESTS_HOST_FAKE_KVM_H
+
+#include "kvm/kvm.h"
+
+#define FAKE_VCPUS_MAX 128
+#define FAKE_SLOTS_MAX 1024
+/* Where a port access has its data in the shared page's file, as KVM does it: one page behind struct kvm_run. */
+#define FAKE_IO_OFFSET 4096
+#define FAKE_RUN_BYTES (3 * 4096)
+
+struct fake_vcpu {
+	int fd;
+	uint32_t id;
+	struct kvm_run *run; /* as the host mapped it */
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_fpu fpu;
+	struct kvm_debugregs debugregs;
+	struct kvm_lapic_state lapic;
+	struct kvm_mp_state mp_state;
+	struct kvm_xcrs xcrs;
+	struct kvm_vcpu_events events;
+};
+
+/* KVM_RUN: fill vcpu->run and return 0, or return a positive errno. */
+typedef int fake_run_fn(struct fake_vcpu *vcpu);
+
+struct fake_kvm {
+	int api_version;
+	int run_size;
+	unsigned int address_bits; /* what CPUID says; 0: no such leaf */
+	unsigned int extension;    /* the only one that there is, beside KVM_CAP_IMMEDIATE_EXIT */
+	bool no_immediate_exit;
+	fake_run_fn *run; /* NULL: the guest runs until it is kicked */
+
+	struct fake_vcpu vcpus[FAKE_VCPUS_MAX];
+	size_t vcpu_count;
+	struct kvm_userspace_memory_region slots[FAKE_SLOTS_MAX]; /* by number; memory_size 0: free */
+};
+
+extern struct fake_kvm fake_kvm;
+
+/* Reset the table and have it take KVM's place; or give KVM its place back. */
+void fake_kvm_install(void);
+void fake_kvm_remove(void);
+
+/* Have the `nth` (from 1) call of `request` from now on, and that only, fail with `code`; nth 0: every one. */
+void fake_kvm_fail(unsigned long request, int code, unsigned int nth);
+/* Opening the device and mapping a vCPU, by that name. */
+#define FAKE_OPEN 1ul
+#define FAKE_MAP  2ul
+
+/* Return how many slots are in use. */
+size_t fake_kvm_slots(void);
+/* Return the vCPU with this id, made last. */
+struct fake_vcpu *fake_kvm_vcpu(uint32_t id);
+/* Wait, as a guest that does nothing, until the vCPU is kicked; returns EINTR. */
+int fake_kvm_idle(struct fake_vcpu *vcpu);
+
+#endif

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * What the tests of the host share.
+ */
+#include "rig.h"
+
+#include <string.h>
+#include <sys/time.h>
+
+/* ---- Main connections ---- */
+
+static int on_start(void *context)
+{
+	struct session_rig *rig = context;
+	rig->starts++;
+	return rig->start_result;
+}
+
+static void on_kick(void *context, uint32_t cpu)
+{
+	struct session_rig *rig = context;
+	(void)cpu;
+	rig->kicks++;
+}
+
+static void on_log(void *context, enum plugvm_log_level level, const char *line)
+{
+	struct session_rig *rig = context;
+	(void)level;
+	(void)line;
+	rig->log_lines++;
+}
+
+void session_rig_init(struct session_rig *rig, uint32_t vcpu_count)
+{
+	memset(rig, 0, sizeof(*rig));
+	rig->fds_before = count_open_fds();
+	rig->real = sys;
+	fake_kvm_install();
+	assert_int_equal(plugvm_kvm_open(NULL, &rig->kvm, NULL), 0);
+	assert_int_equal(plugvm_vm_new(rig->kvm, &rig->vm, NULL), 0);
+	rig->config = (struct plugvm_plugin_config){.size = sizeof(rig->config),
+	                                            .vcpu_count = vcpu_count,
+	                                            .start = on_start,
+	                                            .kick = on_kick,
+	                                            .log = on_log,
+	                                            .context = rig};
+	assert_int_equal(session_init(&rig->session, &rig->config, false, &rig->socket), 0);
+}
+
+void session_rig_fini(struct session_rig *rig)
+{
+	sys = rig->real;
+	session_fini(&rig->session, rig->vm);
+	fd_close(&rig->socket);
+	plugvm_vm_free(&rig->vm);
+	plugvm_kvm_free(&rig->kvm);
+	fake_kvm_remove();
+	assert_int_equal(count_open_fds(), rig->fds_before);
+}
+
+int session_rig_setup(void **state)
+{
+	static struct session_rig rig;
+	session_rig_init(&rig, 2);
+	*state = &rig;
+	return 0;
+}
+
+int session_rig_teardown(void **state)
+{
+	session_rig_fini(*state);
+	return 0;
+}
+
+int rig_send(int socket, const wire_MainRequest *request, int fd, size_t fd_count)
+{
+	uint8_t data[512];
+	int fds[PACKET_FDS_MAX];
+	ssize_t size = wire_encode_main_request(request, data, sizeof(data));
+	assert_true(size >= 0);
+	/* A request that nobody knows; an empty packet would be the end. */
+	static const uint8_t unknown[] = {0xc2, 0x0c, 0x00};
+	if (size == 0) {
+		memcpy(data, unknown, sizeof(unknown));
+		size = sizeof(unknown);
+	}
+	for (size_t i = 0; i < fd_count; i++)
+		fds[i] = fd;
+	return packet_send(socket, data, (size_t)size, fds, fd_count, MSG_DONTWAIT);
+}
+
+void rig_receive(int socket, struct answer_packet *out_answer)
+{
+	struct packet packet = {.data = out_answer->data,
+	                        .capacity = sizeof(out_answer->data),
+	                        .fds = out_answer->fds,
+	                        .fd_capacity = ANSWER_FDS_MAX};
+	out_answer->fd_count = 0;
+	out_answer->result = packet_recv(socket, &packet, MSG_DONTWAIT);
+	if (out_answer->result < 0)
+		return;
+	out_answer->fd_count = packet.fd_count;
+	if (packet.size == 0) {
+		out_answer->result = -ECONNRESET;
+		return;
+	}
+	assert_int_equal(wire_decode_main_response(packet.data, packet.size, &out_answer->message), 0);
+	/* Success names the request that it belongs to, and no failure comes with anything. */
+	if (out_answer->message.error) {
+		assert_int_equal(out_answer->message.which_message, 0);
+		assert_int_equal(packet.fd_count, 0);
+	}
+}
+
+void rig_close_fds(struct answer_packet *answer)
+{
+	for (size_t i = 0; i < answer->fd_count; i++)
+		fd_close(&answer->fds[i]);
+	answer->fd_count = 0;
+}
+
+int rig_request(struct session_rig *rig, int socket, const wire_MainRequest *request, int fd, size_t fd_count)
+{
+	struct answer_packet answer;
+	int result = rig_send(socket, request, fd, fd_count);
+	if (result < 0)
+		return result;
+	session_dispatch(&rig->session, rig->vm);
+	rig_receive(socket, &answer);
+	rig_close_fds(&answer);
+	return answer.result < 0 ? answer.result : answer.message.error;
+}
+
+int rig_request_tag(struct session_rig *rig, pb_size_t tag)
+{
+	wire_MainRequest request;
+	memset(&request, 0, sizeof(request));
+	request.which_message = tag;
+	return rig_request(rig, rig->socket, &request, -1, 0);
+}
+
+/* ---- A vCPU's channel ---- */
+
+static void set_patience(int socket)
+{
+	struct timeval limit = {.tv_sec = PATIENCE_MS / 1000};
+	assert_int_equal(setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)), 0);
+}
+
+void link_rig_init(struct link_rig *rig, unsigned int answer_timeout_ms)
+{
+	uint32_t id;
+	memset(rig, 0, sizeof(*rig));
+	rig->fds_before = count_open_fds();
+	rig->real = sys;
+	fake_kvm_install();
+	assert_int_equal(plugvm_kvm_open(NULL, &rig->kvm, NULL), 0);
+	assert_int_equal(plugvm_vm_new(rig->kvm, &rig->vm, NULL), 0);
+	assert_int_equal(plugvm_vcpu_new(rig->vm, 0, &rig->vcpu, NULL), 0);
+	rig->fake = fake_kvm_vcpu(0);
+	assert_int_equal(ranges_init(&rig->ranges, 1), 0);
+	assert_int_equal(ranges_reserve(&rig->ranges, ADDRESS_SPACE_PORT, 0x100, 0x100, &id), 0);
+	assert_int_equal(ranges_reserve(&rig->ranges, ADDRESS_SPACE_MMIO, 0x1000, 0x1000, &id), 0);
+	assert_int_equal(link_init(&rig->link, 0, &rig->ranges, answer_timeout_ms, false), 0);
+	rig->requests = fd_take(&rig->link.plugin_ends[0]);
+	rig->events = fd_take(&rig->link.plugin_ends[1]);
+	set_patience(rig->events);
+}
+
+void link_rig_fini(struct link_rig *rig)
+{
+	sys = rig->real;
+	link_fini(&rig->link);
+	fd_close(&rig->requests);
+	fd_close(&rig->events);
+	ranges_fini(&rig->ranges);
+	plugvm_vcpu_free(&rig->vcpu);
+	plugvm_vm_free(&rig->vm);
+	plugvm_kvm_free(&rig->kvm);
+	fake_kvm_remove();
+	assert_int_equal(count_open_fds(), rig->fds_before);
+}
+
+int link_rig_setup(void **state)
+{
+	static struct link_rig rig;
+	link_rig_init(&rig, 0);
+	*state = &rig;
+	return 0;
+}
+
+int link_rig_teardown(void **state)
+{
+	link_rig_fini(*state);
+	return 0;
+}
+
+static void *deliver(void *argument)
+{
+	struct link_rig *rig = argument;
+	rig->result = rig->is_init ? link_deliver_init(&rig->link, rig->vcpu)
+	                           : link_deliver_access(&rig->link, rig->vcpu, &rig->access);
+	return NULL;
+}
+
+static void begin(struct link_rig *rig)
+{
+	assert_int_equal(pthread_create(&rig->thread, NULL, deliver, rig), 0);
+}
+
+void link_begin_init(struct link_rig *rig)
+{
+	rig->is_init = true;
+	begin(rig);
+}
+
+void link_begin_access(struct link_rig *rig, enum address_space space, bool is_write, uint32_t size)
+{
+	rig->is_init = false;
+	rig->access = (struct guest_access){.space = space,
+	                                    .is_write = is_write,
+	                                    .address = space == ADDRESS_SPACE_PORT ? 0x100 : 0x1000,
+	                                    .width = 1,
+	                                    .data = rig->data,
+	                                    .size = size};
+	begin(rig);
+}
+
+int link_end(struct link_rig *rig)
+{
+	assert_int_equal(pthread_join(rig->thread, NULL), 0);
+	return rig->result;
+}
+
+void link_put(struct link_rig *rig, const void *data, size_t size)
+{
+	assert_int_equal(packet_send(rig->requests, data, size, NULL, 0, MSG_DONTWAIT), 0);
+}
+
+void link_put_request(struct link_rig *rig, const wire_VcpuRequest *request)
+{
+	uint8_t data[3 * LIMIT_ACCESS_BYTES];
+	ssize_t size = wire_encode_vcpu_request(request, data, sizeof(data));
+	assert_true(size >= 0);
+	static const uint8_t unknown[] = {0xc2, 0x0c, 0x00};
+	if (size == 0)
+		link_put(rig, unknown, sizeof(unknown));
+	else
+		link_put(rig, data, (size_t)size);
+}
+
+void link_put_tag(struct link_rig *rig, pb_size_t tag)
+{
+	wire_VcpuRequest request;
+	memset(&request, 0, sizeof(request));
+	request.which_message = tag;
+	link_put_request(rig, &request);
+}
+
+void link_resume(struct link_rig *rig, const void *data, size_t size)
+{
+	wire_VcpuRequest request;
+	memset(&request, 0, sizeof(request));
+	request.which_message = wire_VcpuRequest_resume_tag;
+	request.message.resume.data = (struct wire_bytes){data, size};
+	link_put_request(rig, &request);
+}
+
+bool link_take(struct link_rig *rig, struct link_frame *out_frame)
+{
+	struct packet packet = {.data = out_frame->bytes, .capacity = sizeof(out_frame->bytes)};
+	int result = packet_recv(rig->events, &packet, 0);
+	if (result == -ECONNRESET || (result == 0 && packet.size == 0))
+		return false;
+	assert_int_equal(result, 0);
+	uint32_t size;
+	ssize_t header = wire_frame_parse(packet.data, packet.size, &size);
+	assert_true(header > 0);
+	assert_int_equal(packet.size, (size_t)header + size);
+	assert_int_equal(wire_decode_vcpu_response(packet.data + header, size, &out_frame->message), 0);
+	return true;
+}
+
+static void expect(struct link_rig *rig, int code, pb_size_t which, pb_size_t exit)
+{
+	struct link_frame frame;
+	assert_true(link_take(rig, &frame));
+	assert_int_equal(frame.message.error, code);
+	assert_int_equal(frame.message.which_message, which);
+	if (exit)
+		assert_int_equal(frame.message.message.wait.which_exit, exit);
+}
+
+void link_expect_error(struct link_rig *rig, int code)
+{
+	expect(rig, code, 0, 0);
+}
+
+void link_expect_init(struct link_rig *rig, int code)
+{
+	expect(rig, code, wire_VcpuResponse_wait_tag, wire_VcpuResponse_Wait_init_tag);
+}
+
+void link_expect_access(struct link_rig *rig, int code)
+{
+	expect(rig, code, wire_VcpuResponse_wait_tag, wire_VcpuResponse_Wait_io_tag);
+}
+
+void link_pass_init(struct link_rig *rig)
+{
+	link_begin_init(rig);
+	link_put_tag(rig, wire_VcpuRequest_wait_tag);
+	link_expect_init(rig, 0);
+	link_resume(rig, NULL, 0);
+	assert_int_equal(link_end(rig), 0);
+}

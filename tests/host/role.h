@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Plugins for the tests of whole machines: the test program starts itself again with a role, and speaks the wire
+ * without the client library.
+ */
+#ifndef PLUGVM_TESTS_HOST_ROLE_H
+#define PLUGVM_TESTS_HOST_ROLE_H
+
+/* Play the role if the program was started with one; to be called first in main(). Does not return then. */
+void role_main(int argc, char **argv);
+
+/* The path and the arguments that make this program a plugin with that role. */
+const char *role_path(void);
+const char *const *role_argv(const char *role);
+
+/*
+ * The roles. All but the first two start the VM.
+ *   close        close the connection and wait
+ *   refused      exit with the error of start, 0 if there was none
+ *   serve        answer everything; exit with 0 when told to
+ *   stubborn     the same, but never exit
+ *   no-init      never ask for INIT
+ *   no-resume    ask for INIT and never resume
+ *   no-answer    resume from INIT, and answer nothing after that
+ *   garbage      send nonsense on vCPU 0's channel
+ *   close-vcpus  close the vCPU channels
+ *   crash        abort once started
+ */
+
+#endif

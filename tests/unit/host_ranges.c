@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Checks the address ranges: the edges of both spaces, a random comparison with a naive model, the limit, and
+ * readers that look up while the writer changes the table, of which few copies are kept.
+ */
+#include "test.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/ranges.h"
+#include "wire/limits.h"
+
+#define PORT ADDRESS_SPACE_PORT
+#define MMIO ADDRESS_SPACE_MMIO
+
+static int setup(void **state)
+{
+	static struct ranges ranges;
+	assert_int_equal(ranges_init(&ranges, 4), 0);
+	*state = &ranges;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	ranges_fini(*state);
+	return 0;
+}
+
+static bool finds(struct ranges *ranges, enum address_space space, uint64_t address, uint32_t width,
+                  uint64_t start)
+{
+	struct range found;
+	return ranges_find(ranges, 0, space, address, width, &found) && found.start == start;
+}
+
+static bool finds_none(struct ranges *ranges, enum address_space space, uint64_t address, uint32_t width)
+{
+	struct range found;
+	return !ranges_find(ranges, 0, space, address, width, &found);
+}
+
+static void test_edges(void **state)
+{
+	struct ranges *ranges = *state;
+	uint32_t id = 42;
+	assert_int_equal(ranges_reserve(ranges, MMIO, 0, 0, &id), -EINVAL);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0xffff, 2, &id), -EINVAL);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0x10000, 1, &id), -EINVAL);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0, 0x10001, &id), -EINVAL);
+	assert_int_equal(ranges_reserve(ranges, MMIO, UINT64_MAX, 2, &id), -EINVAL);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 2, UINT64_MAX, &id), -EINVAL);
+	assert_int_equal(id, 42);
+	assert_int_equal(ranges_count(ranges), 0);
+
+	assert_int_equal(ranges_reserve(ranges, MMIO, UINT64_MAX, 1, &id), 0);
+	assert_int_equal(id, 0);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 0, 1, &id), 0);
+	assert_int_equal(id, 1);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0xffff, 1, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0, 1, &id), 0);
+	assert_true(finds(ranges, MMIO, UINT64_MAX, 1, UINT64_MAX));
+	assert_true(finds(ranges, MMIO, UINT64_MAX, 8, UINT64_MAX));
+	assert_true(finds(ranges, MMIO, UINT64_MAX - 3, 4, UINT64_MAX));
+	assert_true(finds(ranges, MMIO, UINT64_MAX - 3, 8, UINT64_MAX));
+	assert_true(finds_none(ranges, MMIO, UINT64_MAX - 4, 4));
+	assert_true(finds(ranges, PORT, 0xfffc, 4, 0xffff));
+	assert_true(finds(ranges, PORT, 0xffff, 4, 0xffff));
+	assert_true(finds_none(ranges, PORT, 0xfffb, 4));
+	assert_true(finds(ranges, PORT, 0, 1, 0));
+	assert_true(finds_none(ranges, PORT, 1, 4));
+	/* The whole space at once does not go any more, and does once all is released. */
+	assert_int_equal(ranges_reserve(ranges, MMIO, 1, UINT64_MAX, &id), -EPERM);
+	assert_int_equal(ranges_release(ranges, MMIO, UINT64_MAX), 0);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 1, UINT64_MAX, &id), 0);
+	assert_true(finds(ranges, MMIO, 0x1234, 8, 1));
+	assert_true(finds(ranges, MMIO, 0, 8, 0));
+	assert_int_equal(ranges_release(ranges, PORT, 0), 0);
+	assert_int_equal(ranges_release(ranges, PORT, 0xffff), 0);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0, 0x10000, &id), 0);
+	assert_int_equal(ranges_count(ranges), 3);
+}
+
+static void test_overlap(void **state)
+{
+	struct ranges *ranges = *state;
+	uint32_t id;
+	assert_int_equal(ranges_reserve(ranges, PORT, 100, 10, &id), 0);
+	static const struct {
+		uint64_t start, length;
+		int result;
+	} cases[] = {{100, 10, -EPERM}, {99, 2, -EPERM}, {109, 1, -EPERM}, {90, 30, -EPERM},
+	             {105, 1, -EPERM},  {99, 1, 0},      {110, 1, 0}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(ranges_reserve(ranges, PORT, cases[i].start, cases[i].length, &id),
+		                 cases[i].result);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 100, 10, &id), 0);
+
+	assert_int_equal(ranges_release(ranges, PORT, 101), -ENOENT);
+	assert_int_equal(ranges_release(ranges, PORT, 98), -ENOENT);
+	assert_int_equal(ranges_release(ranges, MMIO, 99), -ENOENT);
+	assert_int_equal(ranges_release(ranges, PORT, 100), 0);
+	assert_int_equal(ranges_release(ranges, PORT, 100), -ENOENT);
+	assert_true(finds(ranges, PORT, 99, 1, 99));
+	assert_true(finds(ranges, PORT, 100, 11, 110));
+	assert_true(finds(ranges, MMIO, 100, 1, 100));
+}
+
+static void test_straddling_access(void **state)
+{
+	struct ranges *ranges = *state;
+	uint32_t id;
+	assert_int_equal(ranges_reserve(ranges, MMIO, 0x1000, 4, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 0x1008, 4, &id), 0);
+	assert_true(finds(ranges, MMIO, 0x1003, 8, 0x1000));
+	assert_true(finds(ranges, MMIO, 0x0ffd, 4, 0x1000));
+	assert_true(finds(ranges, MMIO, 0x0ffd, 64, 0x1000));
+	assert_true(finds(ranges, MMIO, 0x1004, 8, 0x1008));
+	assert_true(finds_none(ranges, MMIO, 0x1004, 4));
+	assert_true(finds_none(ranges, MMIO, 0x0ffc, 4));
+	assert_true(finds_none(ranges, MMIO, 0x100c, 8));
+}
+
+static void test_ids(void **state)
+{
+	struct ranges *ranges = *state;
+	for (uint32_t i = 0; i < 100; i++) {
+		uint32_t id;
+		struct range found;
+		assert_int_equal(ranges_reserve(ranges, PORT, 5, 1, &id), 0);
+		assert_int_equal(id, i);
+		assert_true(ranges_find(ranges, 3, PORT, 5, 1, &found));
+		assert_int_equal(found.id, id);
+		assert_int_equal(found.last, 5);
+		assert_int_equal(ranges_release(ranges, PORT, 5), 0);
+	}
+}
+
+static void test_limit(void **state)
+{
+	struct ranges *ranges = *state;
+	uint32_t id;
+	for (uint64_t i = 0; i < LIMIT_RANGES; i++)
+		assert_int_equal(ranges_reserve(ranges, i % 2 ? PORT : MMIO, i * 2, 1, &id), 0);
+	assert_int_equal(ranges_count(ranges), LIMIT_RANGES);
+	assert_int_equal(ranges_reserve(ranges, MMIO, UINT64_C(1) << 40, 1, &id), -ENOSPC);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0xffff, 1, &id), -ENOSPC);
+	assert_int_equal(ranges_reserve(ranges, PORT, 2, 1, &id), -EPERM);
+	assert_int_equal(ranges_release(ranges, PORT, 2), 0);
+	assert_int_equal(ranges_reserve(ranges, MMIO, UINT64_C(1) << 40, 1, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, PORT, 2, 1, &id), -ENOSPC);
+}
+
+/* ---- The model: every reservation in no order, and a loop over all of them ---- */
+
+#define MODEL_MAX 200
+
+struct model {
+	struct {
+		enum address_space space;
+		uint64_t start, last;
+		uint32_t id;
+	} entries[MODEL_MAX];
+	size_t count;
+};
+
+static int model_reserve(const struct model *model, enum address_space space, uint64_t start, uint64_t length)
+{
+	uint64_t top = space == PORT ? 0xffff : UINT64_MAX;
+	if (length == 0 || start > top || length - 1 > top - start)
+		return -EINVAL;
+	for (size_t i = 0; i < model->count; i++) {
+		if (model->entries[i].space == space && model->entries[i].start <= start + length - 1 &&
+		    start <= model->entries[i].last)
+			return -EPERM;
+	}
+	return 0;
+}
+
+static size_t model_find(const struct model *model, enum address_space space, uint64_t address, uint32_t width)
+{
+	size_t best = model->count;
+	uint64_t last = width - 1 > UINT64_MAX - address ? UINT64_MAX : address + width - 1;
+	for (size_t i = 0; i < model->count; i++) {
+		if (model->entries[i].space != space || model->entries[i].start > last ||
+		    model->entries[i].last < address)
+			continue;
+		if (best == model->count || model->entries[i].start < model->entries[best].start)
+			best = i;
+	}
+	return best;
+}
+
+static uint64_t random_address(unsigned int *seed, enum address_space space)
+{
+	/* Near each other, near the edges, so that ranges touch, overlap and reach the end. */
+	uint64_t small = (uint64_t)rand_r(seed) % 512;
+	if (rand_r(seed) % 2)
+		return small;
+	return space == PORT ? 0x10000 - small : UINT64_MAX - small;
+}
+
+static void check_against_model(struct ranges *ranges, struct model *model, unsigned int *seed)
+{
+	enum address_space space = rand_r(seed) % 2 ? PORT : MMIO;
+	uint64_t start = random_address(seed, space);
+	uint64_t length = (uint64_t)rand_r(seed) % 12;
+	uint32_t id, width = 1 + (uint32_t)rand_r(seed) % 16;
+	struct range found;
+	switch (rand_r(seed) % 4) {
+	case 0: {
+		int expected = model_reserve(model, space, start, length);
+		if (expected == 0 && model->count == MODEL_MAX)
+			return;
+		assert_int_equal(ranges_reserve(ranges, space, start, length, &id), expected);
+		if (expected < 0)
+			return;
+		model->entries[model->count].space = space;
+		model->entries[model->count].start = start;
+		model->entries[model->count].last = start + length - 1;
+		model->entries[model->count++].id = id;
+		return;
+	}
+	case 1: {
+		size_t i = model_find(model, space, start, 1);
+		bool is_start = i < model->count && model->entries[i].start == start;
+		assert_int_equal(ranges_release(ranges, space, start), is_start ? 0 : -ENOENT);
+		if (is_start)
+			model->entries[i] = model->entries[--model->count];
+		return;
+	}
+	default: {
+		size_t i = model_find(model, space, start, width);
+		assert_int_equal(ranges_find(ranges, 1, space, start, width, &found), i < model->count);
+		if (i < model->count) {
+			assert_int_equal(found.id, model->entries[i].id);
+			assert_int_equal(found.start, model->entries[i].start);
+			assert_int_equal(found.last, model->entries[i].last);
+		}
+		return;
+	}
+	}
+}
+
+static void test_model(void **state)
+{
+	struct ranges *ranges = *state;
+	static struct model model;
+	unsigned int seed = 7;
+	for (int step = 0; step < 200000; step++) {
+		check_against_model(ranges, &model, &seed);
+		assert_int_equal(ranges_count(ranges), model.count);
+	}
+}
+
+/* ---- Readers and a writer ---- */
+
+#define READERS 3
+
+struct reader {
+	struct ranges *ranges;
+	uint32_t number;
+	_Atomic bool *stop;
+	unsigned long found, wrong;
+};
+
+static void *read_ranges(void *argument)
+{
+	struct reader *reader = argument;
+	unsigned int seed = reader->number + 1;
+	while (!atomic_load(reader->stop)) {
+		struct range found;
+		uint64_t address = (uint64_t)rand_r(&seed) % 64 * 16 + 5;
+		/* Every range begins at a multiple of 16 and has 8 addresses; 0x8000 is always there. */
+		if (ranges_find(reader->ranges, reader->number, MMIO, address, 1, &found)) {
+			reader->found++;
+			reader->wrong += found.start != address - 5 || found.last != found.start + 7;
+		}
+		reader->wrong += !ranges_find(reader->ranges, reader->number, PORT, 0x8000, 1, &found);
+	}
+	return NULL;
+}
+
+static void test_concurrency(void **state)
+{
+	(void)state;
+	struct ranges ranges;
+	assert_int_equal(ranges_init(&ranges, READERS), 0);
+	uint32_t id;
+	assert_int_equal(ranges_reserve(&ranges, PORT, 0x8000, 1, &id), 0);
+	_Atomic bool stop = false;
+	struct reader readers[READERS];
+	pthread_t threads[READERS];
+	for (uint32_t i = 0; i < READERS; i++) {
+		readers[i] = (struct reader){.ranges = &ranges, .number = i, .stop = &stop};
+		assert_int_equal(pthread_create(&threads[i], NULL, read_ranges, &readers[i]), 0);
+	}
+	size_t kept = 0;
+	unsigned int seed = 99;
+	for (int step = 0; step < 30000; step++) {
+		uint64_t start = (uint64_t)rand_r(&seed) % 64 * 16;
+		if (ranges_reserve(&ranges, MMIO, start, 8, &id) == -EPERM)
+			ranges_release(&ranges, MMIO, start);
+		if (ranges.retired_count > kept)
+			kept = ranges.retired_count;
+	}
+	atomic_store(&stop, true);
+	for (uint32_t i = 0; i < READERS; i++)
+		pthread_join(threads[i], NULL);
+	for (uint32_t i = 0; i < READERS; i++)
+		assert_int_equal(readers[i].wrong, 0);
+	/* One that each reader may hold; with the current one, readers + 1 tables. */
+	assert_in_range(kept, 0, READERS);
+	ranges_fini(&ranges);
+}
+
+/* A reader that never comes back holds one table, whatever the writer does. */
+static void test_stuck_reader(void **state)
+{
+	struct ranges *ranges = *state;
+	uint32_t id;
+	assert_int_equal(ranges_reserve(ranges, PORT, 1, 1, &id), 0);
+	for (uint32_t reader = 0; reader < 4; reader++) {
+		atomic_store(&ranges->readers[reader].in_use, atomic_load(&ranges->current));
+		for (uint64_t i = 0; i < 10; i++)
+			assert_int_equal(ranges_reserve(ranges, MMIO, reader * 100 + i, 1, &id), 0);
+		assert_int_equal(ranges->retired_count, reader + 1);
+	}
+	for (uint32_t reader = 0; reader < 4; reader++)
+		atomic_store(&ranges->readers[reader].in_use, NULL);
+	assert_int_equal(ranges_release(ranges, PORT, 1), 0);
+	assert_int_equal(ranges->retired_count, 0);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    TEST(test_edges), TEST(test_overlap), TEST(test_straddling_access), TEST(test_ids),
+	    TEST(test_limit), TEST(test_model),   TEST(test_stuck_reader),      cmocka_unit_test(test_concurrency),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
