@@ -390,6 +390,7 @@ struct plugvm_result {
 	int cpu;         /* the vCPU that it was about; -1: none */
 	char text[256];  /* one line that says what ended the VM and why */
 	bool grace_over; /* the plugin did not exit within the grace time and was killed */
+	bool grace_cut;  /* a second stop had cut the grace time short */
 	struct plugvm_plugin_status plugin;
 
 	bool has_registers; /* the next two are those of `cpu` when the guest crashed */

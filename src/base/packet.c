@@ -30,7 +30,7 @@ static void take_fds(struct packet *p, struct msghdr *message)
 			if (p->fd_count < p->fd_capacity)
 				p->fds[p->fd_count++] = fd;
 			else
-				fd_close(&fd);
+				fd_close_foreign(&fd);
 		}
 	}
 }
@@ -69,7 +69,7 @@ int packet_take_fd(struct packet *p, size_t index)
 void packet_fini(struct packet *p)
 {
 	for (size_t i = 0; i < p->fd_count; i++)
-		fd_close(&p->fds[i]);
+		fd_close_foreign(&p->fds[i]);
 	p->fd_count = 0;
 }
 

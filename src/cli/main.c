@@ -19,11 +19,16 @@
 /* For the signal handler; NULL while there is nothing to stop. */
 static _Atomic(struct plugvm_machine *) the_machine;
 
+/* One that came before there was a machine. */
+static atomic_int early_signal;
+
 static void on_stop_signal(int number)
 {
 	struct plugvm_machine *machine = atomic_load(&the_machine);
 	if (machine)
 		plugvm_machine_stop(machine, number);
+	else
+		atomic_store(&early_signal, number);
 }
 
 static void install_signal_handlers(void)
@@ -60,6 +65,9 @@ static int run_machine(struct options *options, struct plugvm_machine *machine)
 	struct plugvm_error error;
 	struct plugvm_result result;
 	atomic_store(&the_machine, machine);
+	int early = atomic_exchange(&early_signal, 0);
+	if (early)
+		plugvm_machine_stop(machine, early);
 	int failed = plugvm_machine_run(machine, &result, &error);
 	atomic_store(&the_machine, NULL);
 	if (failed)

@@ -58,9 +58,13 @@ void report_log(void *context, enum plugvm_log_level level, const char *line)
 		write_line(prefixes[level], line);
 }
 
-static void advise_on_kvm(const struct options *options, int code)
+static void advise_on_kvm(const struct options *options, const struct plugvm_error *error)
 {
 	const char *path = options->machine.kvm_path ? options->machine.kvm_path : "/dev/kvm";
+	int code = error->code;
+	/* Only what is wrong with the device itself begins with its name. */
+	if (strncmp(error->text, path, strlen(path)) != 0)
+		return;
 	struct stat node;
 	if (code == ENOENT) {
 		fprintf(
@@ -106,7 +110,7 @@ int report_error(const struct options *options, const struct plugvm_error *error
 	case PLUGVM_ERROR_CONFIG:
 		return STATUS_USAGE;
 	case PLUGVM_ERROR_ENVIRONMENT:
-		advise_on_kvm(options, error->code);
+		advise_on_kvm(options, error);
 		return STATUS_ENVIRONMENT;
 	case PLUGVM_ERROR_PLUGIN_FILE:
 		advise_on_plugin(options, error->code);
@@ -179,7 +183,9 @@ int report_result(const struct options *options, const struct plugvm_result *res
 	fprintf(stderr, "plugvm: %s", result->text);
 	if (result->end == PLUGVM_END_STOPPED)
 		fprintf(stderr, " by SIG%s", sigabbrev_np(result->value));
-	if (result->grace_over)
+	if (result->grace_over && result->grace_cut)
+		fprintf(stderr, "; the plugin was killed, without more grace");
+	else if (result->grace_over)
 		fprintf(stderr, "; the plugin did not exit within %u ms and was killed",
 		        options->machine.grace_ms);
 	fprintf(stderr, "\n");

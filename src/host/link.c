@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "base/error.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/packet.h"
@@ -86,7 +88,8 @@ void link_cut(struct vcpu_link *link)
 
 int link_check(const struct vcpu_link *link)
 {
-	if (atomic_load_explicit(&link->cut, memory_order_acquire))
+	/* Sequentially consistent, as the argument that no kick is lost needs it (exit_handle_error()). */
+	if (atomic_load(&link->cut))
 		return -ECANCELED;
 	return atomic_load_explicit(&link->failed, memory_order_relaxed);
 }
@@ -123,6 +126,8 @@ static int link_send(struct vcpu_link *link, const wire_VcpuResponse *response)
 		if (errno == EAGAIN)
 			return link_fail(link, -ETIMEDOUT, "the plugin did not read its replies for %u ms",
 			                 link->answer_timeout_ms);
+		if (errno != EPIPE && errno != ECONNRESET)
+			return link_fail(link, -errno, "sending to the plugin failed: %s", error_name(errno));
 		return link_fail(link, -EPIPE, "the plugin has closed the channel");
 	}
 	return 0;
@@ -143,8 +148,8 @@ static int await_request(struct vcpu_link *link, uint64_t deadline_ns)
 			return link_fail(link, -ETIMEDOUT, "the plugin did not answer for %u ms",
 			                 link->answer_timeout_ms);
 		struct pollfd poll_fd = {.fd = link->requests, .events = POLLIN};
-		int timeout = (int)((deadline_ns - now) / 1000000) + 1;
-		if (poll(&poll_fd, 1, timeout) > 0)
+		uint64_t left_ms = (deadline_ns - now) / 1000000 + 1;
+		if (poll(&poll_fd, 1, left_ms < INT_MAX ? (int)left_ms : INT_MAX) > 0)
 			break;
 	}
 	return 0;
@@ -154,7 +159,11 @@ static int await_request(struct vcpu_link *link, uint64_t deadline_ns)
 static int link_receive(struct vcpu_link *link, uint64_t deadline_ns, int flags, wire_VcpuRequest *out_request)
 {
 	int result;
-	struct packet packet = {.data = link->request, .capacity = LIMIT_VCPU_REQUEST_BYTES};
+	int fds[PACKET_FDS_MAX];
+	struct packet packet = {.data = link->request,
+	                        .capacity = LIMIT_VCPU_REQUEST_BYTES,
+	                        .fds = fds,
+	                        .fd_capacity = PACKET_FDS_MAX};
 	do {
 		result = await_request(link, deadline_ns);
 		if (result < 0)
@@ -163,11 +172,15 @@ static int link_receive(struct vcpu_link *link, uint64_t deadline_ns, int flags,
 	} while (result == -EINTR);
 	if (result == -EAGAIN && (flags & MSG_DONTWAIT))
 		return 0;
-	if (result < 0 || packet.size == 0)
+	if (result < 0 && result != -ECONNRESET)
+		return link_fail(link, result, "receiving from the plugin failed: %s", error_name(-result));
+	if (result < 0 || (packet.size == 0 && packet.fd_count == 0))
 		return link_fail(link, -EPIPE, "the plugin has closed the channel");
-	if (packet.truncated)
+	if (packet.truncated && packet.fd_count == 0)
 		return link_fail(link, -EPROTO, "a request is longer than %d bytes", LIMIT_VCPU_REQUEST_BYTES);
-	if (packet.fds_truncated)
+	bool has_fds = packet.fd_count > 0 || packet.fds_truncated;
+	packet_fini(&packet);
+	if (has_fds)
 		return link_fail(link, -EPROTO, "a request came with file descriptors");
 	if (wire_decode_vcpu_request(packet.data, packet.size, out_request) < 0)
 		return link_fail(link, -EPROTO, "a request of %zu bytes does not decode", packet.size);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,7 +26,7 @@
 #define KICK_INTERVAL_MS 10
 
 /* After SIGKILL, how long the kernel may take to end the plugin. One that hangs in the kernel is left to it. */
-#define GIVE_UP_MS 5000
+#define GIVE_UP_MS 2000
 
 void plugvm_version(unsigned int *out_major, unsigned int *out_minor, unsigned int *out_patch)
 {
@@ -121,6 +122,9 @@ static void take_plugin_exit(struct plugvm_machine *machine)
 
 static void take_requests(struct plugvm_machine *machine)
 {
+	/* What a plugin asked for before it was gone is of no use to anybody. */
+	if (machine->result.plugin.state != PLUGVM_PLUGIN_RUNNING)
+		return;
 	int left = plugvm_plugin_dispatch(machine->plugin, machine->vm);
 	if (left == 0 && !plugvm_plugin_is_started(machine->plugin) && !machine->stopping) {
 		set_end(machine, PLUGVM_END_PROTOCOL_ERROR, EPIPE, true,
@@ -151,8 +155,10 @@ static void take_stop(struct plugvm_machine *machine)
 		return;
 	set_end(machine, PLUGVM_END_STOPPED, atomic_load(&machine->stop_value), false, "the VM was stopped");
 	begin_stop(machine);
-	if (count > 1)
+	if (count > 1 && machine->kill_ns > 0) {
 		machine->kill_ns = 0;
+		machine->result.grace_cut = true;
+	}
 }
 
 static void take_deadlines(struct plugvm_machine *machine)
@@ -203,7 +209,8 @@ static int time_to_sleep(const struct plugvm_machine *machine)
 	}
 	if (due_ns == UINT64_MAX)
 		return -1;
-	return due_ns <= now ? 0 : (int)((due_ns - now) / NS_PER_MS) + 1;
+	uint64_t left_ms = due_ns <= now ? 0 : (due_ns - now) / NS_PER_MS + 1;
+	return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
 }
 
 static void machine_loop(struct plugvm_machine *machine)
@@ -213,7 +220,7 @@ static void machine_loop(struct plugvm_machine *machine)
 		struct pollfd fds[] = {
 		    {.fd = machine->stop_event, .events = POLLIN},
 		    {.fd = machine->vcpu_event, .events = POLLIN},
-		    {.fd = plugvm_plugin_poll_fd(machine->plugin), .events = POLLIN},
+		    {.fd = plugin_runs ? plugvm_plugin_poll_fd(machine->plugin) : -1, .events = POLLIN},
 		    {.fd = machine->plugin_log.fd, .events = POLLIN},
 		    /* A process that has exited stays readable. */
 		    {.fd = plugin_runs ? plugvm_plugin_pidfd(machine->plugin) : -1, .events = POLLIN},

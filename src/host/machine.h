@@ -62,11 +62,12 @@ struct plugvm_machine {
 };
 
 /*
- * Make all vCPUs and their threads; called when the plugin asks to start. On failure none is left.
+ * Make all vCPUs and their threads; called when the plugin asks to start. On failure no thread runs for long; KVM does not make a vCPU
+ * twice, so that a later start fails as well.
  */
 int machine_start_vcpus(struct plugvm_machine *machine);
 
-/* Get vCPU `cpu` out of KVM_RUN, if it exists. Any thread and signal handlers. */
+/* Get vCPU `cpu` out of KVM_RUN, if it exists. Not while machine_join_vcpus() frees it. */
 void machine_kick_vcpu(struct plugvm_machine *machine, uint32_t cpu);
 
 /* Let the vCPUs that wait at the INIT barrier go, to their end. */

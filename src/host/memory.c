@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
+#include <sys/vfs.h>
 
 #include "base/checked.h"
 #include "base/sys.h"
@@ -33,6 +35,13 @@ static int check_file(int fd, const struct memory_request *request)
 	uint64_t end;
 	if (!checked_add_u64(request->peer_offset, request->peer_length, &end))
 		return -EOVERFLOW;
+	/* Of huge pages the kernel maps whole ones, and unmaps nothing less. */
+	struct statfs system;
+	if (fstatfs(fd, &system) < 0)
+		return -errno;
+	if (system.f_type == HUGETLBFS_MAGIC &&
+	    !is_aligned_u64(request->peer_offset | request->peer_length, (uint64_t)system.f_bsize))
+		return -EINVAL;
 	struct stat file;
 	if (sys.fstat(fd, &file) < 0)
 		return -errno;
@@ -60,7 +69,7 @@ int memory_check(const struct plugvm_vm *vm, int fd, const struct memory_request
 int memory_map(struct plugvm_vm *vm, int fd, const struct memory_request *request, uint32_t slot,
                struct guest_memory *out_memory)
 {
-	/* Safe for a peer's fd after memory_check(): a sealed memfd, and inside of it. A hugetlb one may still refuse. */
+	/* Safe for a peer's fd after memory_check(): a sealed memfd, and inside of it. */
 	int protection = request->read_only ? PROT_READ : PROT_READ | PROT_WRITE;
 	void *host = sys.mmap(NULL, request->peer_length, protection, MAP_SHARED | MAP_NORESERVE, fd,
 	                      (off_t)request->peer_offset);

@@ -23,7 +23,7 @@
 #include "base/sys.h"
 
 /* How long a killed process may take to go, while the kernel takes it apart. */
-#define REAP_TIMEOUT_MS 5000
+#define REAP_TIMEOUT_MS 3000
 
 /* Numbers that an embedder's own fds may have in the plugin. */
 #define MAPPED_FD_FIRST (PLUGIN_SOCKET_FD + 1)
@@ -256,7 +256,9 @@ int process_spawn(struct process *process, const struct plugvm_plugin_config *co
 void process_kill(struct process *process)
 {
 	/* By the pidfd, which never means another process; its group is killed when it is reaped. */
+	int saved = errno;
 	syscall(SYS_pidfd_send_signal, process->pidfd, SIGKILL, NULL, 0u);
+	errno = saved;
 }
 
 enum look { LOOK_RUNS, LOOK_ZOMBIE, LOOK_GONE };

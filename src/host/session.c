@@ -13,8 +13,11 @@
 #include "base/fd.h"
 #include "base/sys.h"
 
-/* One fd more than any request may bring, and one more to tell "too many" from "no fd number left". */
-#define RECEIVE_FDS (LIMIT_REQUEST_FDS + 2)
+/* Room for all that can come, so that the kernel has none to close in this thread in a way of its own. */
+#define RECEIVE_FDS PACKET_FDS_MAX
+
+/* How long a dispatch may go on: requests may be slow, and the caller has other work, such as to stop. */
+#define DISPATCH_NS UINT64_C(5000000)
 
 /* The host's own answers in this version are a few bytes, apart from fds. */
 #define REPLY_BYTES 256
@@ -110,10 +113,33 @@ int session_init(struct session *session, const struct plugvm_plugin_config *con
 	return result;
 }
 
+/*
+ * Close a connection. What the plugin has queued may hold fds, which are taken out and closed with care. Bounded by what
+ * the socket's buffer holds, since nothing can be added after the shutdown.
+ */
+static void close_connection(struct session *session, int *connection)
+{
+	if (*connection < 0)
+		return;
+	shutdown(*connection, SHUT_RDWR);
+	int fds[RECEIVE_FDS];
+	struct packet packet = {
+	    .data = session->request, .capacity = LIMIT_REQUEST_BYTES, .fds = fds, .fd_capacity = RECEIVE_FDS};
+	while (session->request && packet_recv(*connection, &packet, MSG_DONTWAIT) == 0) {
+		bool is_end = packet.size == 0 && packet.fd_count == 0;
+		packet_fini(&packet);
+		if (is_end)
+			break;
+	}
+	/* Not left to close(2): a child of the embedder's may hold the same open file. */
+	sys.epoll_ctl(session->epoll, EPOLL_CTL_DEL, *connection, NULL);
+	fd_close(connection);
+}
+
 void session_fini(struct session *session, struct plugvm_vm *vm)
 {
 	for (size_t i = 0; i < session->connection_count; i++)
-		fd_close(&session->connections[i]);
+		close_connection(session, &session->connections[i]);
 	session->connection_count = 0;
 	for (uint32_t cpu = 0; cpu < session->vcpu_count; cpu++)
 		link_fini(&session->links[cpu]);
@@ -201,9 +227,8 @@ int session_drop(struct session *session, const size_t *indices, size_t count)
 		if (indices[i] >= session->connection_count)
 			return -EINVAL;
 	}
-	/* Closing takes it out of the epoll set: the host has no other copy of its end. */
 	for (size_t i = 0; i < count; i++)
-		fd_close(&session->connections[indices[i]]);
+		close_connection(session, &session->connections[indices[i]]);
 	size_t kept = 0;
 	for (size_t i = 0; i < session->connection_count; i++) {
 		if (session->connections[i] >= 0)
@@ -225,11 +250,12 @@ static size_t find_connection(const struct session *session, int fd)
 int session_dispatch(struct session *session, struct plugvm_vm *vm)
 {
 	struct epoll_event events[16];
-	for (int served = 0; served < DISPATCH_MAX;) {
+	uint64_t end_ns = clock_ns() + DISPATCH_NS;
+	for (int served = 0; served < DISPATCH_MAX && clock_ns() < end_ns;) {
 		int ready = epoll_wait(session->epoll, events, sizeof(events) / sizeof(events[0]), 0);
 		if (ready <= 0)
 			break;
-		for (int i = 0; i < ready; i++, served++) {
+		for (int i = 0; i < ready && clock_ns() < end_ns; i++, served++) {
 			size_t index = find_connection(session, events[i].data.fd);
 			int result = session_handle(session, index, vm);
 			if (result == -ECONNRESET || result == -EPROTO)
@@ -241,6 +267,7 @@ int session_dispatch(struct session *session, struct plugvm_vm *vm)
 
 void session_signal_kill(struct session *session)
 {
+	int saved = errno;
 	atomic_store(&session->dying, true);
 	notifier_fire(&session->notifier);
 	for (uint32_t cpu = 0; cpu < session->vcpu_count; cpu++)
@@ -249,4 +276,5 @@ void session_signal_kill(struct session *session)
 		for (uint32_t cpu = 0; cpu < session->vcpu_count; cpu++)
 			session->kick(session->context, cpu);
 	}
+	errno = saved;
 }
