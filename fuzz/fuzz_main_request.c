@@ -23,10 +23,10 @@
 #define FLAG_DYING 0x01 /* the plugin has been told to exit */
 #define FLAG_NO_VM 0x02 /* the embedder has no VM yet */
 
-#define CONTROL_FD_COUNT   0x03 /* 0, 1, 2, or (3) PACKET_FDS_MAX */
-#define CONTROL_FD_KIND    0x1c /* of fd_kinds */
-#define CONTROL_OVERLONG   0x20 /* one byte more than a request may have, whatever the packet says */
-#define CONTROL_CONNECTION 0xc0 /* which connection, counted from the oldest */
+#define CONTROL_FD_COUNT 0x03 /* 0, 1, 2, or (3) PACKET_FDS_MAX */
+#define CONTROL_FD_KIND  0x1c /* of fd_kinds */
+#define CONTROL_OVERLONG 0x20 /* one byte more than a request may have, whatever the packet says */
+/* the two highest bits: which connection, counted from the oldest */
 
 #define PACKETS_MAX 64
 #define VCPU_COUNT  2

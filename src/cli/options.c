@@ -112,6 +112,8 @@ static int take_number(const char *option, unsigned least, unsigned most, unsign
 static int take_kvm_device(struct options *options)
 {
 	unsigned fd;
+	if (!optarg[0])
+		return usage_error("--kvm-device takes a path or fd:N");
 	if (strncmp(optarg, "fd:", 3) != 0) {
 		options->machine.kvm_path = optarg;
 		options->machine.kvm_fd = -1;
@@ -177,16 +179,20 @@ static bool add_default_env(struct options *options)
 	return true;
 }
 
-static int take_stdio(const char *option, int flags, bool *out_inherit, int *fd)
+/* Note where the plugin's stdin or stdout goes; a file is opened when everything else is known to be right. */
+static int take_stdio(const char **out_path, bool *out_inherit)
 {
-	fd_close(fd);
 	*out_inherit = strcmp(optarg, "inherit") == 0;
-	if (*out_inherit || strcmp(optarg, "null") == 0)
-		return STATUS_OK;
-	*fd = open(optarg, flags | O_CLOEXEC | O_NOCTTY, 0666);
-	if (*fd < 0)
-		return usage_error("%s %s: %s", option, optarg, strerror(errno));
+	*out_path = *out_inherit || strcmp(optarg, "null") == 0 ? NULL : optarg;
 	return STATUS_OK;
+}
+
+static int open_stdio(const char *option, const char *path, int flags, int *out_fd)
+{
+	if (!path)
+		return STATUS_OK;
+	*out_fd = open(path, flags | O_CLOEXEC | O_NOCTTY, 0666);
+	return *out_fd < 0 ? usage_error("%s %s: %s", option, path, strerror(errno)) : STATUS_OK;
 }
 
 static bool is_program(const char *path)
@@ -234,10 +240,9 @@ static int take_option(struct options *options, int id)
 	case OPTION_ENV:
 		return take_env(options);
 	case OPTION_STDIN:
-		return take_stdio("--stdin", O_RDONLY, &options->inherit_stdin, &machine->stdin_fd);
+		return take_stdio(&options->stdin_path, &options->inherit_stdin);
 	case OPTION_STDOUT:
-		return take_stdio("--stdout", O_WRONLY | O_CREAT | O_TRUNC, &options->inherit_stdout,
-		                  &machine->stdout_fd);
+		return take_stdio(&options->stdout_path, &options->inherit_stdout);
 	case OPTION_GRACE:
 		return take_number("--grace", 0, INT_MAX, &machine->grace_ms);
 	case OPTION_START_TIMEOUT:
@@ -279,7 +284,10 @@ int options_parse(struct options *options, int argc, char **argv)
 	/* '+': the plugin's own options are not ours. */
 	while ((id = getopt_long(argc, argv, "+:c:hqv", long_options, NULL)) != -1) {
 		if (id == '?')
-			return usage_error("there is no option '%s', or it takes no value", argv[optind - 1]);
+			return optopt && optopt < 256
+			           ? usage_error("there is no option '-%c'", optopt)
+			           : usage_error("there is no option '%s', or it takes no value",
+			                         argv[optind - 1]);
 		if (id == ':')
 			return usage_error("option '%s' needs a value", argv[optind - 1]);
 		if (id == OPTION_HELP) {
@@ -296,6 +304,11 @@ int options_parse(struct options *options, int argc, char **argv)
 	options->machine.path = options->path;
 	options->machine.argv = (const char *const *)argv + optind;
 	options->machine.env = options->env;
+	if (status == STATUS_OK)
+		status = open_stdio("--stdin", options->stdin_path, O_RDONLY, &options->machine.stdin_fd);
+	if (status == STATUS_OK)
+		status = open_stdio("--stdout", options->stdout_path, O_WRONLY | O_CREAT | O_TRUNC,
+		                    &options->machine.stdout_fd);
 	return status;
 }
 

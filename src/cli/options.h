@@ -29,6 +29,8 @@ enum verbosity { QUIET, NORMAL, VERBOSE };
 
 struct options {
 	struct plugvm_machine_config machine; /* stdin_fd and stdout_fd are opened files, or -1 */
+	const char *stdin_path;               /* NULL: null or inherit, as the next tell */
+	const char *stdout_path;
 	bool inherit_stdin;
 	bool inherit_stdout;
 	bool disable_sandbox;

@@ -66,18 +66,18 @@ static void advise_on_kvm(const struct options *options, const struct plugvm_err
 	if (strncmp(error->text, path, strlen(path)) != 0)
 		return;
 	struct stat node;
-	if (code == ENOENT) {
+	if (code == ENOENT || code == ENODEV || code == ENXIO) {
 		fprintf(
 		    stderr,
 		    "plugvm: this machine offers no KVM there: the CPU's virtualization may be switched off in "
 		    "the firmware, or the kernel's module (kvm_intel, kvm_amd) not loaded\n");
 	} else if ((code == EACCES || code == EPERM) && stat(path, &node) == 0) {
 		const struct group *group = getgrgid(node.st_gid);
-		if (node.st_gid != 0 && (node.st_mode & S_IRGRP) && (node.st_mode & S_IWGRP))
+		if (group && node.st_gid != 0 && (node.st_mode & S_IRGRP) && (node.st_mode & S_IWGRP))
 			fprintf(stderr,
 			        "plugvm: join the group that may use it: sudo usermod -aG %s \"$USER\", then log "
 			        "in anew\n",
-			        group ? group->gr_name : "(unknown)");
+			        group->gr_name);
 		else
 			fprintf(stderr,
 			        "plugvm: only its owner may use it (mode %04o, group %s); usual is mode 0660 and "

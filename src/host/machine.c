@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "kvm/kvm.h"
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -304,17 +305,10 @@ static int open_kvm(struct plugvm_machine *machine, struct plugvm_error *out_err
 {
 	const struct plugvm_machine_config *config = &machine->config;
 	int result;
-	if (config->kvm_fd >= 0) {
-		FD_AUTO fd = sys.dup_cloexec(config->kvm_fd);
-		if (fd < 0)
-			return error_set(out_error, PLUGVM_ERROR_CONFIG, errno, "KVM device fd %d",
-			                 config->kvm_fd);
-		result = plugvm_kvm_adopt(fd, &machine->kvm, out_error);
-		if (result == 0)
-			fd_take(&fd);
-	} else {
+	if (config->kvm_fd >= 0)
+		result = kvm_from_fd(config->kvm_fd, &machine->kvm, out_error);
+	else
 		result = plugvm_kvm_open(config->kvm_path, &machine->kvm, out_error);
-	}
 	return result < 0 ? result : plugvm_vm_new(machine->kvm, &machine->vm, out_error);
 }
 

@@ -81,15 +81,20 @@ int plugvm_kvm_open(const char *path, struct plugvm_kvm **out_kvm, struct plugvm
 	return kvm_new(fd, path, out_kvm, out_error);
 }
 
-int plugvm_kvm_adopt(int fd, struct plugvm_kvm **out_kvm, struct plugvm_error *out_error)
+int kvm_from_fd(int fd, struct plugvm_kvm **out_kvm, struct plugvm_error *out_error)
 {
-	/* On failure the fd stays the caller's, so work on a duplicate until it is known to be good. */
-	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (copy < 0)
-		return error_set(out_error, PLUGVM_ERROR_CONFIG, errno, "KVM device fd %d", fd);
 	char name[32];
 	snprintf(name, sizeof(name), "fd %d", fd);
-	int result = kvm_new(copy, name, out_kvm, out_error);
+	int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return error_set(out_error, PLUGVM_ERROR_CONFIG, errno, "KVM device %s", name);
+	return kvm_new(copy, name, out_kvm, out_error);
+}
+
+int plugvm_kvm_adopt(int fd, struct plugvm_kvm **out_kvm, struct plugvm_error *out_error)
+{
+	/* On failure the fd stays the caller's. */
+	int result = kvm_from_fd(fd, out_kvm, out_error);
 	if (result == 0)
 		close(fd);
 	return result;

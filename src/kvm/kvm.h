@@ -41,6 +41,9 @@ struct plugvm_vcpu {
 	struct kvm_run *run;
 };
 
+/* As plugvm_kvm_adopt(), but with a duplicate: `fd` stays the caller's. */
+int kvm_from_fd(int fd, struct plugvm_kvm **out_kvm, struct plugvm_error *out_error);
+
 /* What is the architecture's: kvm_x86.c. */
 
 /* Give a new VM what every PC has: interrupt controllers, PIT, and the pages that KVM itself needs. */

@@ -21,7 +21,6 @@
 	  "guest memory in all: KVM takes 7 ms and 2.7 MiB per GiB, and a stop has to wait for it")             \
 	X(LIMIT_MEMORY_SLOTS, 509, "slots", "what KVM on x86 offered user space for long (KVM_USER_MEM_SLOTS)") \
 	X(LIMIT_RANGES, 16384, "ranges", "a table of this size is 384 KiB, and copied for each change")         \
-	X(LIMIT_EVENTS, 1024, "events", "io and irq events together: each costs the host an fd or two")         \
 	X(LIMIT_GUEST_ADDRESS_BITS, 52, "bits", "of a guest-physical address, where KVM does not say fewer")    \
 	X(LIMIT_FD_RESERVE, 16, "fds", "kept free for the host's own needs")                                    \
 	X(LIMIT_LOG_LINES_PER_SECOND, 200, "lines", "of the plugin's stderr, and of what a peer causes")        \

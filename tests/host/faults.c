@@ -24,7 +24,6 @@ enum call {
 	CALL_PIPE2,
 	CALL_EPOLL_CREATE1,
 	CALL_EPOLL_CTL,
-	CALL_DUP_CLOEXEC,
 	CALL_RECVMSG,
 	CALL_SENDMSG,
 	CALL_WAITID,
@@ -68,11 +67,6 @@ static int fail_epoll_create1(int flags)
 static int fail_epoll_ctl(int epoll, int operation, int fd, struct epoll_event *event)
 {
 	return fails(CALL_EPOLL_CTL) ? -1 : real.epoll_ctl(epoll, operation, fd, event);
-}
-
-static int fail_dup_cloexec(int fd)
-{
-	return fails(CALL_DUP_CLOEXEC) ? -1 : real.dup_cloexec(fd);
 }
 
 static ssize_t fail_recvmsg(int socket, struct msghdr *message, int flags)
@@ -153,7 +147,6 @@ static int run_watched(void)
 		                   .pipe2 = fail_pipe2,
 		                   .epoll_create1 = fail_epoll_create1,
 		                   .epoll_ctl = fail_epoll_ctl,
-		                   .dup_cloexec = fail_dup_cloexec,
 		                   .fstat = real.fstat,
 		                   .mmap = real.mmap,
 		                   .recvmsg = fail_recvmsg,
@@ -216,7 +209,6 @@ FAULT_TEST(eventfd, CALL_EVENTFD, ENFILE)
 FAULT_TEST(pipe2, CALL_PIPE2, ENFILE)
 FAULT_TEST(epoll_create1, CALL_EPOLL_CREATE1, EMFILE)
 FAULT_TEST(epoll_ctl, CALL_EPOLL_CTL, ENOSPC)
-FAULT_TEST(dup_cloexec, CALL_DUP_CLOEXEC, EMFILE)
 FAULT_TEST(recvmsg, CALL_RECVMSG, ENOBUFS)
 FAULT_TEST(sendmsg, CALL_SENDMSG, ENOBUFS)
 FAULT_TEST(waitid, CALL_WAITID, ENOMEM)
@@ -229,17 +221,11 @@ int main(int argc, char **argv)
 {
 	role_main(argc, argv);
 	const struct CMUnitTest tests[] = {
-	    TEST(test_socketpair),
-	    TEST(test_eventfd),
-	    TEST(test_pipe2),
-	    TEST(test_epoll_create1),
-	    TEST(test_epoll_ctl),
-	    TEST(test_dup_cloexec),
-	    TEST(test_recvmsg),
-	    TEST(test_sendmsg),
-	    TEST(test_waitid),
-	    TEST(test_fork_pidfd),
-	    TEST(test_waitid_interrupted),
+	    TEST(test_socketpair), TEST(test_eventfd),
+	    TEST(test_pipe2),      TEST(test_epoll_create1),
+	    TEST(test_epoll_ctl),  TEST(test_recvmsg),
+	    TEST(test_sendmsg),    TEST(test_waitid),
+	    TEST(test_fork_pidfd), TEST(test_waitid_interrupted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,7 +76,7 @@ static void expect_boot(const char *image)
 	struct run run;
 	if (access(image, R_OK) < 0)
 		test_skip("SeaBIOS is not installed");
-	run_firmware(&run, image, "50");
+	run_firmware(&run, image, "180");
 	run_expect_status(&run, 0);
 	if (!strstr(run.out.text, "SeaBIOS (version") || !strstr(run.out.text, "No bootable device."))
 		fail_msg("the log is not that of a boot: %s", run.out.text);
