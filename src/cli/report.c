@@ -72,17 +72,21 @@ static void advise_on_kvm(const struct options *options, const struct plugvm_err
 		    "plugvm: this machine offers no KVM there: the CPU's virtualization may be switched off in "
 		    "the firmware, or the kernel's module (kvm_intel, kvm_amd) not loaded\n");
 	} else if ((code == EACCES || code == EPERM) && stat(path, &node) == 0) {
+		/* usermod(8) takes the number where there is no name. */
 		const struct group *group = getgrgid(node.st_gid);
-		if (group && node.st_gid != 0 && (node.st_mode & S_IRGRP) && (node.st_mode & S_IWGRP))
+		char name[32];
+		snprintf(name, sizeof(name), "%u", node.st_gid);
+		const char *shown = group ? group->gr_name : name;
+		if (node.st_gid != 0 && (node.st_mode & S_IRGRP) && (node.st_mode & S_IWGRP))
 			fprintf(stderr,
 			        "plugvm: join the group that may use it: sudo usermod -aG %s \"$USER\", then log "
 			        "in anew\n",
-			        group->gr_name);
+			        shown);
 		else
 			fprintf(stderr,
 			        "plugvm: only its owner may use it (mode %04o, group %s); usual is mode 0660 and "
 			        "group kvm\n",
-			        node.st_mode & 07777, group ? group->gr_name : "unknown");
+			        node.st_mode & 07777, shown);
 	}
 }
 

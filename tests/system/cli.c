@@ -253,8 +253,9 @@ static void test_no_permission(void **state)
 	run_as_nobody(&run, 0660, 1);
 	const struct group *group = getgrgid(1);
 	char advice[128];
+	char number[] = "1";
 	snprintf(advice, sizeof(advice), "join the group that may use it: sudo usermod -aG %s \"$USER\"",
-	         group ? group->gr_name : "(unknown)");
+	         group ? group->gr_name : number);
 	run_expect_status(&run, 3);
 	run_expect_err(&run, advice);
 	run_fini(&run);
