@@ -17,7 +17,7 @@
 #define RECEIVE_FDS PACKET_FDS_MAX
 
 /* How long a dispatch may go on: requests may be slow, and the caller has other work, such as to stop. */
-#define DISPATCH_NS UINT64_C(5000000)
+#define DISPATCH_NS UINT64_C(20000000)
 
 /* The host's own answers in this version are a few bytes, apart from fds. */
 #define REPLY_BYTES 256

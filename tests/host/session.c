@@ -389,6 +389,16 @@ static void test_peer_log_is_limited(void **state)
 
 /* ---- Connections ---- */
 
+/* One dispatch is bounded in requests and in time; this goes on until nothing is left. Returns the connections left. */
+static int dispatch_all(struct session_rig *rig)
+{
+	struct pollfd poll_fd = {.fd = rig->session.epoll, .events = POLLIN};
+	int left = (int)rig->session.connection_count;
+	while (poll(&poll_fd, 1, 0) > 0)
+		left = session_dispatch(&rig->session, rig->vm);
+	return left;
+}
+
 static void test_number_of_connections(void **state)
 {
 	struct session_rig *rig = *state;
@@ -409,8 +419,7 @@ static void test_number_of_connections(void **state)
 	request.which_message = wire_MainRequest_check_extension_tag;
 	for (size_t i = 0; i < LIMIT_CONNECTIONS; i++)
 		assert_int_equal(rig_send(sockets[i], &request, -1, 0), 0);
-	for (int i = 0; i < 2; i++)
-		session_dispatch(&rig->session, rig->vm);
+	dispatch_all(rig);
 	for (size_t i = 0; i < LIMIT_CONNECTIONS; i++) {
 		struct answer_packet answer;
 		rig_receive(sockets[i], &answer);
@@ -418,12 +427,12 @@ static void test_number_of_connections(void **state)
 	}
 	for (size_t i = 1; i < LIMIT_CONNECTIONS; i += 2)
 		fd_close(&sockets[i]);
-	assert_int_equal(session_dispatch(&rig->session, rig->vm), LIMIT_CONNECTIONS / 2);
+	assert_int_equal(dispatch_all(rig), LIMIT_CONNECTIONS / 2);
 	for (size_t i = 0; i < LIMIT_CONNECTIONS; i += 2)
 		assert_int_equal(rig_request(rig, sockets[i], &request, -1, 0), 0);
 	for (size_t i = 2; i < LIMIT_CONNECTIONS; i += 2)
 		fd_close(&sockets[i]);
-	assert_int_equal(session_dispatch(&rig->session, rig->vm), 1);
+	assert_int_equal(dispatch_all(rig), 1);
 }
 
 static void test_drop(void **state)

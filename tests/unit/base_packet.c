@@ -173,7 +173,8 @@ static void test_fds_in_empty_packet(void **state)
 static void test_unread_fds(void **state)
 {
 	struct rig *rig = *state;
-	for (int i = 0; i < 8; i++)
+	/* An ordinary user may have as many on the way as RLIMIT_NOFILE says, which is often 1024. */
+	for (int i = 0; i < 3; i++)
 		send_fds(rig, 8, PACKET_FDS_MAX);
 	/* Closing the receiving end drops what is under way; teardown counts. */
 	fd_close(&rig->pair[1]);
