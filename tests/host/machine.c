@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Checks whole runs of a machine on a fake KVM: every way to end and what the result says, timeouts and grace,
- * stopping at every stage, wrong configurations, and that nothing is left of any of them.
+ * stopping at every stage, and that nothing is left of any of them.
  */
 #include "rig.h"
 
@@ -396,72 +396,6 @@ static void test_kvm_fd(void **state)
 	assert_int_equal(rig->error.kind, PLUGVM_ERROR_CONFIG);
 }
 
-static void test_wrong_configurations(void **state)
-{
-	struct machine_rig *rig = *state;
-	const struct plugvm_machine_config good = rig->config;
-	for (int i = 0; i < 6; i++) {
-		rig->config = good;
-		switch (i) {
-		case 0:
-			rig->config.size--;
-			break;
-		case 1:
-			rig->config.size = 0;
-			break;
-		case 2:
-			rig->config.vcpu_count = 0;
-			break;
-		case 3:
-			rig->config.vcpu_count = LIMIT_BASELINE_VCPUS + 1;
-			break;
-		case 4:
-			rig->config.kick_signal = SIGTERM;
-			break;
-		default:
-			rig->config.kick_signal = SIGRTMAX + 1;
-			break;
-		}
-		assert_int_equal(plugvm_machine_new(&rig->config, &rig->machine, &rig->error), -EINVAL);
-		assert_int_equal(rig->error.kind, PLUGVM_ERROR_CONFIG);
-		assert_null(rig->machine);
-	}
-}
-
-static void test_wrong_plugin_configurations(void **state)
-{
-	struct machine_rig *rig = *state;
-	const struct plugvm_machine_config good = rig->config;
-	static const struct plugvm_fd_map map = {.fd = 0, .number = 3};
-	static const int codes[] = {EINVAL, EINVAL, ENOSYS, ENOSYS, EINVAL};
-	for (int i = 0; i < 5; i++) {
-		rig->config = good;
-		switch (i) {
-		case 0:
-			rig->config.path = NULL;
-			break;
-		case 1:
-			rig->config.path = "";
-			break;
-		case 2:
-			rig->config.jail = (struct plugvm_jail *)rig;
-			break;
-		case 3:
-			rig->config.tap_count = 1;
-			break;
-		default:
-			rig->config.fds = &map;
-			rig->config.fd_count = 1;
-			break;
-		}
-		make(rig);
-		assert_int_equal(plugvm_machine_run(rig->machine, &rig->result, &rig->error), -codes[i]);
-		assert_int_equal(rig->error.kind, PLUGVM_ERROR_CONFIG);
-		plugvm_machine_free(&rig->machine);
-		assert_int_equal(count_open_fds(), rig->fds_before);
-	}
-}
-
 /* ---- Stopping ---- */
 
 static void test_stop_running_guest(void **state)
@@ -648,8 +582,6 @@ int main(int argc, char **argv)
 	    TEST(test_start_refused),
 	    TEST(test_kvm_unusable),
 	    TEST(test_kvm_fd),
-	    TEST(test_wrong_configurations),
-	    TEST(test_wrong_plugin_configurations),
 	    TEST(test_stop_running_guest),
 	    TEST(test_second_stop_ends_grace),
 	    TEST(test_grace_is_waited_for),
