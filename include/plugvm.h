@@ -161,7 +161,21 @@ int plugvm_vcpu_set_events(struct plugvm_vcpu *, const struct kvm_vcpu_events *e
 struct plugvm_plugin;      /* a plugin process, its connections, and what it made */
 struct plugvm_plugin_vcpu; /* what a run loop holds of one vCPU's channel */
 struct plugvm_jail;        /* a jail for the plugin; none can be made in this version */
-struct plugvm_tap;         /* a network tap; none can be made in this version */
+struct plugvm_tap;         /* a network tap for the plugin */
+
+/*
+ * Make a tap "vmtap%d" with this address and netmask (network byte order) and MAC, and set it up. Needs CAP_NET_ADMIN in the
+ * network namespace. It goes away when it is freed and the plugin has closed its own.
+ */
+int plugvm_tap_new(uint32_t address, uint32_t netmask, const uint8_t mac[6], struct plugvm_tap **out_tap,
+                   struct plugvm_error *out_error);
+/* Attach to an existing tap, which is left as it is configured. Packets must be plain: no header of the tap's own. */
+int plugvm_tap_open(const char *name, struct plugvm_tap **out_tap, struct plugvm_error *out_error);
+/* The same for an open fd of a tap, which is taken over on success. */
+int plugvm_tap_adopt(int fd, struct plugvm_tap **out_tap, struct plugvm_error *out_error);
+const char *plugvm_tap_name(const struct plugvm_tap *);
+/* Close the host's end. Not while a plugin has it. */
+void plugvm_tap_free(struct plugvm_tap **);
 
 /* An fd that the plugin inherits under a number of the caller's choice (4 to 255). */
 struct plugvm_fd_map {
@@ -181,8 +195,9 @@ struct plugvm_plugin_config {
 	int stderr_fd;
 	const struct plugvm_fd_map *fds; /* further fds, or NULL */
 	size_t fd_count;
-	struct plugvm_jail *jail;       /* NULL: none. The plugin is then a plain child in a session of its own */
-	struct plugvm_tap *const *taps; /* NULL: none */
+	struct plugvm_jail *jail; /* NULL: none. The plugin is then a plain child in a session of its own */
+	struct plugvm_tap *const
+	    *taps; /* NULL: none. The API shows the plugin the first; they stay the caller's */
 	size_t tap_count;
 
 	uint32_t first_slot; /* the memory slots first_slot ... are the plugin's, those below the caller's */

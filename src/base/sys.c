@@ -4,6 +4,7 @@
  */
 #include "base/sys.h"
 
+#include <fcntl.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -13,6 +14,11 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+static int dup_cloexec(int fd)
+{
+	return fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
 
 static int real_fstat(int fd, struct stat *out_stat)
 {
@@ -45,6 +51,7 @@ struct sys sys = {
     .pipe2 = pipe2,
     .epoll_create1 = epoll_create1,
     .epoll_ctl = epoll_ctl,
+    .dup_cloexec = dup_cloexec,
     .fstat = real_fstat,
     .mmap = mmap,
     .recvmsg = recvmsg,

@@ -18,6 +18,7 @@ struct sys {
 	int (*pipe2)(int fds[2], int flags);
 	int (*epoll_create1)(int flags);
 	int (*epoll_ctl)(int epoll, int operation, int fd, struct epoll_event *event);
+	int (*dup_cloexec)(int fd); /* fcntl(F_DUPFD_CLOEXEC) */
 	int (*fstat)(int fd, struct stat *out_stat);
 	void *(*mmap)(void *address, size_t length, int protection, int flags, int fd, off_t offset);
 	ssize_t (*recvmsg)(int socket, struct msghdr *message, int flags);

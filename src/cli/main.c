@@ -82,10 +82,19 @@ static int run_with_stdio(struct options *options)
 {
 	struct plugvm_error error;
 	struct plugvm_machine *machine;
-	if (plugvm_machine_new(&options->machine, &machine, &error) < 0)
+	struct net_taps taps;
+	if (net_taps_open(&taps, &options->net, &error) < 0)
 		return report_error(options, &error);
-	int status = run_machine(options, machine);
-	plugvm_machine_free(&machine);
+	options->machine.taps = taps.taps;
+	options->machine.tap_count = taps.count;
+	int status;
+	if (plugvm_machine_new(&options->machine, &machine, &error) < 0) {
+		status = report_error(options, &error);
+	} else {
+		status = run_machine(options, machine);
+		plugvm_machine_free(&machine);
+	}
+	net_taps_fini(&taps);
 	return status;
 }
 

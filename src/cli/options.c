@@ -30,6 +30,12 @@ enum option_id {
 	OPTION_GRACE,
 	OPTION_START_TIMEOUT,
 	OPTION_ANSWER_TIMEOUT,
+	OPTION_NET,
+	OPTION_TAP_NAME,
+	OPTION_TAP_FD,
+	OPTION_HOST_IP,
+	OPTION_NETMASK,
+	OPTION_MAC,
 };
 
 static const struct option long_options[] = {
@@ -45,35 +51,46 @@ static const struct option long_options[] = {
     {"grace", required_argument, NULL, OPTION_GRACE},
     {"start-timeout", required_argument, NULL, OPTION_START_TIMEOUT},
     {"answer-timeout", required_argument, NULL, OPTION_ANSWER_TIMEOUT},
+    {"net", required_argument, NULL, OPTION_NET},
+    {"tap-name", required_argument, NULL, OPTION_TAP_NAME},
+    {"tap-fd", required_argument, NULL, OPTION_TAP_FD},
+    {"host-ip", required_argument, NULL, OPTION_HOST_IP},
+    {"netmask", required_argument, NULL, OPTION_NETMASK},
+    {"mac", required_argument, NULL, OPTION_MAC},
     {NULL, 0, NULL, 0},
 };
 
 void options_print_usage(void)
 {
-	printf("usage: plugvm run [OPTION...] -- PLUGIN [ARGUMENT...]\n"
-	       "       plugvm help | plugvm --version\n"
-	       "\n"
-	       "Run a virtual machine whose brain is the program PLUGIN.\n"
-	       "\n"
-	       "  -c, --cpus N             number of vCPUs, 1 to 16 (1)\n"
-	       "      --kvm-device PATH    the KVM device (/dev/kvm); fd:N for one that is open as fd N\n"
-	       "      --disable-sandbox    run the plugin with all your rights, and do not warn of that\n"
-	       "      --env NAME[=VALUE]   give the plugin an environment variable; without VALUE, this\n"
-	       "                           program's own. CROSVM_STATS and PLUGVM_* are given by themselves\n"
-	       "      --stdin null|inherit|FILE\n"
-	       "                           what the plugin reads (null)\n"
-	       "      --stdout null|inherit|FILE\n"
-	       "                           where the plugin's output goes (inherit)\n"
-	       "      --grace MS           between asking the plugin to exit and killing it (1000)\n"
-	       "      --start-timeout MS   end the VM if the plugin has not started it by then (0: never)\n"
-	       "      --answer-timeout MS  end the VM if the plugin takes longer for an event (0: never)\n"
-	       "  -v, --verbose            say more, and account for the exits at the end\n"
-	       "  -q, --quiet              only errors\n"
-	       "  -h, --help               this text\n"
-	       "\n"
-	       "Exit status: 0 the plugin exited with 0; 1 with another status; 2 usage; 3 environment;\n"
-	       "4 plugin killed by a signal; 5 guest crashed; 6 KVM error; 7 protocol error or timeout;\n"
-	       "8 jail; 9 plugin not found or not executable; 128+N stopped by signal N.\n");
+	printf(
+	    "usage: plugvm run [OPTION...] -- PLUGIN [ARGUMENT...]\n"
+	    "       plugvm help | plugvm --version\n"
+	    "\n"
+	    "Run a virtual machine whose brain is the program PLUGIN.\n"
+	    "\n"
+	    "  -c, --cpus N             number of vCPUs, 1 to 16 (1)\n"
+	    "      --kvm-device PATH    the KVM device (/dev/kvm); fd:N for one that is open as fd N\n"
+	    "      --disable-sandbox    run the plugin with all your rights, and do not warn of that\n"
+	    "      --env NAME[=VALUE]   give the plugin an environment variable; without VALUE, this\n"
+	    "                           program's own. CROSVM_STATS and PLUGVM_* are given by themselves\n"
+	    "      --stdin null|inherit|FILE\n"
+	    "                           what the plugin reads (null)\n"
+	    "      --stdout null|inherit|FILE\n"
+	    "                           where the plugin's output goes (inherit)\n"
+	    "      --grace MS           between asking the plugin to exit and killing it (1000)\n"
+	    "      --start-timeout MS   end the VM if the plugin has not started it by then (0: never)\n"
+	    "      --answer-timeout MS  end the VM if the plugin takes longer for an event (0: never)\n"
+	    "      --net host-ip=A,netmask=A,mac=M | tap-name=NAME | tap-fd=N\n"
+	    "                           give the plugin a network tap: a new one, an existing one, an open one\n"
+	    "      --tap-name, --tap-fd, --host-ip, --netmask, --mac\n"
+	    "                           older ways to say the same\n"
+	    "  -v, --verbose            say more, and account for the exits at the end\n"
+	    "  -q, --quiet              only errors\n"
+	    "  -h, --help               this text\n"
+	    "\n"
+	    "Exit status: 0 the plugin exited with 0; 1 with another status; 2 usage; 3 environment;\n"
+	    "4 plugin killed by a signal; 5 guest crashed; 6 KVM error; 7 protocol error or timeout;\n"
+	    "8 jail; 9 plugin not found or not executable; 128+N stopped by signal N.\n");
 }
 
 static int usage_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -226,6 +243,12 @@ static int take_plugin(struct options *options, const char *name)
 	return STATUS_PLUGIN_FILE;
 }
 
+static int take_net(struct options *options)
+{
+	const char *wrong = net_options_add(&options->net, optarg);
+	return wrong ? usage_error("--net %s: %s", optarg, wrong) : STATUS_OK;
+}
+
 static int take_option(struct options *options, int id)
 {
 	struct plugvm_machine_config *machine = &options->machine;
@@ -249,6 +272,23 @@ static int take_option(struct options *options, int id)
 		return take_number("--start-timeout", 0, INT_MAX, &machine->start_timeout_ms);
 	case OPTION_ANSWER_TIMEOUT:
 		return take_number("--answer-timeout", 0, INT_MAX, &machine->answer_timeout_ms);
+	case OPTION_NET:
+		return take_net(options);
+	case OPTION_TAP_NAME:
+		options->net.tap_name.tap_name = optarg;
+		return STATUS_OK;
+	case OPTION_TAP_FD:
+		options->net.tap_fd.tap_fd = optarg;
+		return STATUS_OK;
+	case OPTION_HOST_IP:
+		options->net.host_ip.host_ip = optarg;
+		return STATUS_OK;
+	case OPTION_NETMASK:
+		options->net.host_ip.netmask = optarg;
+		return STATUS_OK;
+	case OPTION_MAC:
+		options->net.host_ip.mac = optarg;
+		return STATUS_OK;
 	case OPTION_QUIET:
 		options->verbosity = QUIET;
 		return STATUS_OK;
@@ -316,6 +356,7 @@ void options_fini(struct options *options)
 {
 	fd_close(&options->machine.stdin_fd);
 	fd_close(&options->machine.stdout_fd);
+	net_options_fini(&options->net);
 	free(options->path);
 	free(options->env);
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cli/net.h"
 #include "plugvm.h"
 
 /* What plugvm exits with; plugvm(1) lists them. 128 + N: stopped by signal N. */
@@ -35,6 +36,7 @@ struct options {
 	bool inherit_stdout;
 	bool disable_sandbox;
 	enum verbosity verbosity;
+	struct net_options net;
 	char *path;       /* of the plugin, resolved; owned */
 	const char **env; /* owned, with strings of the process or owned; NULL-terminated */
 	size_t env_count;

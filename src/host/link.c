@@ -25,18 +25,24 @@
 /* Requests that a plugin may have sent, against the rules, while its vCPU ran. More of them is an attack. */
 #define STALE_REQUESTS_MAX 64
 
+/* Memory for the elements of the largest request: a CPUID table. */
+#define ELEMENTS_BYTES (LIMIT_CPUID_ENTRIES * sizeof(wire_CpuidEntry))
+
 static const uint8_t zeros[LIMIT_ACCESS_BYTES];
 
-int link_init(struct vcpu_link *link, uint32_t cpu, struct ranges *ranges, unsigned answer_timeout_ms,
-              bool measure)
+int link_init(struct vcpu_link *link, uint32_t cpu, struct ranges *ranges, struct hints *hints,
+              unsigned answer_timeout_ms, bool measure)
 {
 	memset(link, 0, sizeof(*link));
 	link->cpu = cpu;
 	link->ranges = ranges;
+	link->hints = hints;
 	link->answer_timeout_ms = answer_timeout_ms;
 	link->requests = link->events = link->plugin_ends[0] = link->plugin_ends[1] = -1;
 	atomic_init(&link->cut, false);
 	atomic_init(&link->failed, 0);
+	atomic_init(&link->pause_wanted, false);
+	atomic_init(&link->pause_user, 0);
 
 	int pair[2];
 	if (sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -58,7 +64,8 @@ int link_init(struct vcpu_link *link, uint32_t cpu, struct ranges *ranges, unsig
 	errno = ENOMEM;
 	link->request = malloc(LIMIT_VCPU_REQUEST_BYTES);
 	link->response = malloc(LINK_RESPONSE_BYTES);
-	if (!link->request || !link->response || counts_init(&link->counts, measure) < 0)
+	link->elements = (struct wire_arena){.memory = malloc(ELEMENTS_BYTES), .size = ELEMENTS_BYTES};
+	if (!link->request || !link->response || !link->elements.memory || counts_init(&link->counts, measure) < 0)
 		goto fail;
 	return 0;
 fail:;
@@ -74,7 +81,8 @@ void link_fini(struct vcpu_link *link)
 	fd_close_pair(link->plugin_ends);
 	free(link->request);
 	free(link->response);
-	link->request = link->response = NULL;
+	free(link->elements.memory);
+	link->request = link->response = link->elements.memory = NULL;
 	counts_fini(&link->counts);
 }
 
@@ -182,7 +190,7 @@ static int link_receive(struct vcpu_link *link, uint64_t deadline_ns, int flags,
 	packet_fini(&packet);
 	if (has_fds)
 		return link_fail(link, -EPROTO, "a request came with file descriptors");
-	if (wire_decode_vcpu_request(packet.data, packet.size, out_request) < 0)
+	if (wire_decode_vcpu_request(packet.data, packet.size, &link->elements, out_request) < 0)
 		return link_fail(link, -EPROTO, "a request of %zu bytes does not decode", packet.size);
 	if (out_request->which_message == wire_VcpuRequest_shutdown_tag)
 		return link_fail(link, -EPROTO, "the plugin sent the host's own shutdown message");
@@ -304,18 +312,74 @@ static int link_deliver(struct vcpu_link *link, struct plugvm_vcpu *vcpu, wire_V
 	return result;
 }
 
-static int deliver_claimed(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const struct guest_access *access)
+static void fill_io(wire_VcpuResponse *event, const struct guest_access *access)
 {
-	wire_VcpuResponse event = {.which_message = wire_VcpuResponse_wait_tag};
-	event.message.wait.which_exit = wire_VcpuResponse_Wait_io_tag;
-	wire_VcpuResponse_Wait_Io *io = &event.message.wait.exit.io;
-	io->space = access->space == ADDRESS_SPACE_PORT ? wire_AddressSpace_IOPORT : wire_AddressSpace_MMIO;
+	*event = (wire_VcpuResponse){.which_message = wire_VcpuResponse_wait_tag};
+	event->message.wait.which_exit = wire_VcpuResponse_Wait_io_tag;
+	wire_VcpuResponse_Wait_Io *io = &event->message.wait.exit.io;
+	io->space = address_space_to_wire(access->space);
 	io->address = access->address;
 	io->is_write = access->is_write;
 	io->data.data = access->is_write ? access->data : zeros;
 	io->data.size = access->size;
+}
+
+static int deliver_claimed(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const struct guest_access *access)
+{
+	wire_VcpuResponse event;
+	struct hint_registers registers;
+	fill_io(&event, access);
+	hints_attach(link->hints, link->cpu, vcpu, access->space, &event.message.wait.exit.io, &registers);
 	struct answer answer = {.data = access->is_write ? NULL : access->data, .size = access->size};
 	return link_deliver(link, vcpu, &event, &answer);
+}
+
+/* A write that needs no answer. Waits only while the plugin has left so many of them that the channel is full. */
+static int deliver_async(struct vcpu_link *link, const struct guest_access *access)
+{
+	wire_VcpuResponse event;
+	fill_io(&event, access);
+	event.message.wait.exit.io.no_resume = true;
+	return link_send(link, &event);
+}
+
+void link_request_pause(struct vcpu_link *link, uint64_t user)
+{
+	atomic_store(&link->pause_user, user);
+	/* Pairs with the exchange in deliver_pause(). */
+	atomic_store(&link->pause_wanted, true);
+}
+
+static int deliver_pause(struct vcpu_link *link, struct plugvm_vcpu *vcpu)
+{
+	/* The request first, its content afterwards: one that comes in between is delivered too, maybe twice. */
+	if (!atomic_exchange(&link->pause_wanted, false))
+		return 0;
+	wire_VcpuResponse event = {.which_message = wire_VcpuResponse_wait_tag};
+	event.message.wait.which_exit = wire_VcpuResponse_Wait_user_tag;
+	event.message.wait.exit.user.user = atomic_load(&link->pause_user);
+	struct answer none = {.data = NULL};
+	return link_deliver(link, vcpu, &event, &none);
+}
+
+int link_pre_run(struct vcpu_link *link, struct plugvm_vcpu *vcpu)
+{
+	bool access_pending = link->access_pending;
+	link->access_pending = false;
+	int result = link_check(link);
+	while (result == 0 && atomic_load_explicit(&link->pause_wanted, memory_order_acquire)) {
+		if (access_pending) {
+			plugvm_vcpu_set_immediate_exit(vcpu, true);
+			break;
+		}
+		result = deliver_pause(link, vcpu);
+	}
+	return result;
+}
+
+void link_post_run(struct vcpu_link *link)
+{
+	link->access_pending = true;
 }
 
 int link_deliver_hyperv_call(struct vcpu_link *link, struct plugvm_vcpu *vcpu, uint64_t input,
@@ -351,8 +415,10 @@ int link_deliver_access(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const 
 	uint64_t begin_ns = counts_now(&link->counts);
 	struct range range;
 	bool claimed = ranges_find(link->ranges, link->cpu, access->space, access->address, access->width, &range);
+	if (claimed && range.async_write && !access->is_write)
+		claimed = false;
 	if (claimed) {
-		result = deliver_claimed(link, vcpu, access);
+		result = range.async_write ? deliver_async(link, access) : deliver_claimed(link, vcpu, access);
 		if (result < 0)
 			return result;
 	} else if (!access->is_write) {

@@ -14,10 +14,12 @@
 #include <stdatomic.h>
 
 #include "host/counts.h"
+#include "host/hints.h"
 #include "host/ranges.h"
 #include "host/vcpu_state.h"
 #include "plugvm.h"
 #include "wire/codec.h"
+#include "wire/limits.h"
 
 struct vcpu_link {
 	uint32_t cpu;
@@ -28,18 +30,23 @@ struct vcpu_link {
 	atomic_int failed;  /* 0, or the error of the call that failed; no later one gets through */
 	unsigned answer_timeout_ms;
 	struct ranges *ranges;
+	struct hints *hints;
 	uint8_t *request;  /* LIMIT_VCPU_REQUEST_BYTES */
 	uint8_t *response; /* LINK_RESPONSE_BYTES */
+	struct wire_arena elements;
+	atomic_bool pause_wanted; /* after pause_user was written */
+	_Atomic(uint64_t) pause_user;
+	bool access_pending; /* KVM has still to complete the access of the last exit */
 	struct counts counts;
 	char fault[160];
 };
 
-/* The longest message that the host sends: an access of a page with three register sets, and room. */
-#define LINK_RESPONSE_BYTES 8192
+/* The longest message that the host sends: a CPUID table, 40 bytes for each entry, and room. */
+#define LINK_RESPONSE_BYTES 16384
 
 /* Returns 0 or -errno. */
-int link_init(struct vcpu_link *link, uint32_t cpu, struct ranges *ranges, unsigned answer_timeout_ms,
-              bool measure);
+int link_init(struct vcpu_link *link, uint32_t cpu, struct ranges *ranges, struct hints *hints,
+              unsigned answer_timeout_ms, bool measure);
 void link_fini(struct vcpu_link *link);
 
 /* End every call on the link, now and later, with -ECANCELED; the plugin sees its end closed. Never blocks. */
@@ -71,13 +78,29 @@ int link_deliver_hyperv_call(struct vcpu_link *link, struct plugvm_vcpu *vcpu, u
 int link_deliver_hyperv_synic(struct vcpu_link *link, struct plugvm_vcpu *vcpu,
                               const wire_VcpuResponse_Wait_HypervSynic *synic);
 
+/* Ask for a PAUSED event with `user`; one that was not delivered yet is replaced. Main thread; the kick follows.
+ */
+void link_request_pause(struct vcpu_link *link, uint64_t user);
+
+/*
+ * Before KVM_RUN: deliver a PAUSED event that was asked for, or, while KVM has an access to complete, see to it
+ * that KVM_RUN does only that.
+ */
+int link_pre_run(struct vcpu_link *link, struct plugvm_vcpu *vcpu);
+/* After KVM_RUN gave an exit. (It gives none, but EINTR, once the access of the last one is complete.) */
+void link_post_run(struct vcpu_link *link);
+
 /* 0, or -ECANCELED, or what the link has failed with before. */
 int link_check(const struct vcpu_link *link);
 
 /* What vcpu_requests.c serves: a request on behalf of an event that waits for its answer. */
 struct vcpu_reply {
 	wire_VcpuResponse message;
-	union vcpu_state state; /* what message may point to */
+	union { /* what message may point to */
+		union vcpu_state state;
+		uint64_t msrs[LIMIT_MSRS];
+		wire_CpuidEntry cpuid[LIMIT_CPUID_ENTRIES];
+	};
 };
 /* Serve `request` and fill *out_reply, whose error is set too. Not for wait and resume. */
 void vcpu_request_serve(struct plugvm_vcpu *vcpu, const wire_VcpuRequest *request, struct vcpu_reply *out_reply);

@@ -8,11 +8,13 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <linux/magic.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
 
 #include "base/checked.h"
 #include "base/sys.h"
+#include "kvm/kvm.h"
 
 /* KVM's pages on x86, and the host's. */
 #define PAGE_SIZE 4096
@@ -99,5 +101,24 @@ int memory_unmap(struct plugvm_vm *vm, struct guest_memory *memory)
 	}
 	munmap(memory->host, memory->length);
 	memory->host = NULL;
+	return 0;
+}
+
+int memory_get_dirty_log(struct plugvm_vm *vm, const struct guest_memory *memory, uint8_t **out_bitmap,
+                         size_t *out_size)
+{
+	/* KVM writes whole 64-bit words. */
+	size_t size = memory_dirty_log_bytes(memory);
+	uint8_t *bitmap = calloc(1, (size + 7) & ~(size_t)7);
+	if (!bitmap)
+		return -ENOMEM;
+	struct kvm_dirty_log log = {.slot = memory->slot, .dirty_bitmap = bitmap};
+	int result = kvm_vm_get_dirty_log(vm, &log);
+	if (result < 0) {
+		free(bitmap);
+		return result;
+	}
+	*out_bitmap = bitmap;
+	*out_size = size;
 	return 0;
 }

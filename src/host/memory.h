@@ -29,6 +29,19 @@ struct guest_memory {
 	uint32_t slot;
 };
 
+/* Return how many bytes the range's dirty log has: one bit for each page, rounded up. */
+static inline size_t memory_dirty_log_bytes(const struct guest_memory *memory)
+{
+	return (size_t)((memory->length / 4096 + 7) / 8);
+}
+
+/*
+ * Get and clear the dirty log: a bitmap made by malloc(), the caller's, of *out_size bytes. -ENOENT: the range was
+ * made without one.
+ */
+int memory_get_dirty_log(struct plugvm_vm *vm, const struct guest_memory *memory, uint8_t **out_bitmap,
+                         size_t *out_size);
+
 /* Check the request against the memfd and the VM. Errors as crosvm_create_memory() says. */
 int memory_check(const struct plugvm_vm *vm, int fd, const struct memory_request *request);
 

@@ -15,8 +15,21 @@ int objects_init(struct objects *objects, uint32_t first_slot)
 {
 	memset(objects, 0, sizeof(*objects));
 	objects->first_slot = first_slot;
-	objects->sorted = calloc(LIMIT_MEMORY_SLOTS, sizeof(objects->sorted[0]));
+	objects->sorted = calloc(OBJECTS_MAX, sizeof(objects->sorted[0]));
 	return objects->sorted ? 0 : -ENOMEM;
+}
+
+static int object_fini(struct object *object, struct plugvm_vm *vm)
+{
+	switch (object->kind) {
+	case OBJECT_MEMORY:
+		return memory_unmap(vm, &object->memory);
+	case OBJECT_IO_EVENT:
+		return io_event_fini(&object->io_event, vm);
+	case OBJECT_IRQ_EVENT:
+		return irq_event_fini(&object->irq_event, vm);
+	}
+	return -EINVAL;
 }
 
 void objects_fini(struct objects *objects, struct plugvm_vm *vm)
@@ -24,7 +37,7 @@ void objects_fini(struct objects *objects, struct plugvm_vm *vm)
 	for (size_t i = 0; i < objects->count; i++) {
 		/* A slot that KVM does not give up keeps its mapping: freeing it would pull it from under the
 		 * guest. */
-		memory_unmap(vm, &objects->sorted[i].memory);
+		object_fini(&objects->sorted[i], vm);
 	}
 	free(objects->sorted);
 	memset(objects, 0, sizeof(*objects));
@@ -44,9 +57,20 @@ static size_t position(const struct objects *objects, uint32_t id)
 	return low;
 }
 
-static bool exists_at(const struct objects *objects, size_t at, uint32_t id)
+/* Returns the object with this id, or NULL. */
+static struct object *find(const struct objects *objects, uint32_t id)
 {
-	return at < objects->count && objects->sorted[at].id == id;
+	size_t at = position(objects, id);
+	return at < objects->count && objects->sorted[at].id == id ? &objects->sorted[at] : NULL;
+}
+
+/* Put the object among the others; the quotas have made sure that there is room. */
+static void insert(struct objects *objects, const struct object *object)
+{
+	size_t at = position(objects, object->id);
+	memmove(&objects->sorted[at + 1], &objects->sorted[at], (objects->count - at) * sizeof(*object));
+	objects->sorted[at] = *object;
+	objects->count++;
 }
 
 /* Returns the lowest free slot's index, or LIMIT_MEMORY_SLOTS. */
@@ -66,8 +90,7 @@ static void flip_slot(struct objects *objects, uint32_t index)
 int objects_create_memory(struct objects *objects, struct plugvm_vm *vm, uint32_t id, int fd,
                           const struct memory_request *request)
 {
-	size_t at = position(objects, id);
-	if (exists_at(objects, at, id))
+	if (find(objects, id))
 		return -EEXIST;
 	/* What is wrong in itself before what is too much. */
 	int result = memory_check(vm, fd, request);
@@ -77,33 +100,81 @@ int objects_create_memory(struct objects *objects, struct plugvm_vm *vm, uint32_
 	if (slot_index == LIMIT_MEMORY_SLOTS || request->peer_length > MEMORY_BYTES_MAX - objects->memory_bytes)
 		return -ENOSPC;
 
-	struct object object = {.id = id};
+	struct object object = {.id = id, .kind = OBJECT_MEMORY};
 	result = memory_map(vm, fd, request, objects->first_slot + slot_index, &object.memory);
 	if (result < 0)
 		return result;
 	flip_slot(objects, slot_index);
 	objects->memory_bytes += object.memory.length;
-	memmove(&objects->sorted[at + 1], &objects->sorted[at], (objects->count - at) * sizeof(object));
-	objects->sorted[at] = object;
-	objects->count++;
+	insert(objects, &object);
 	return 0;
+}
+
+/* Check what holds for a new event of either kind. */
+static int check_new_event(const struct objects *objects, uint32_t id)
+{
+	if (find(objects, id))
+		return -EEXIST;
+	return objects->event_count < LIMIT_EVENTS ? 0 : -ENOSPC;
+}
+
+int objects_create_io_event(struct objects *objects, struct plugvm_vm *vm, uint32_t id,
+                            const struct io_event *wanted, int *out_fd)
+{
+	struct object object = {.id = id, .kind = OBJECT_IO_EVENT};
+	int result = check_new_event(objects, id);
+	if (result == 0)
+		result = io_event_init(&object.io_event, vm, wanted, out_fd);
+	if (result < 0)
+		return result;
+	objects->event_count++;
+	insert(objects, &object);
+	return 0;
+}
+
+int objects_create_irq_event(struct objects *objects, struct plugvm_vm *vm, uint32_t id, uint32_t peer_gsi,
+                             bool resample, int *out_trigger, int *out_resample)
+{
+	struct object object = {.id = id, .kind = OBJECT_IRQ_EVENT};
+	int result = check_new_event(objects, id);
+	if (result == 0)
+		result = irq_event_init(&object.irq_event, vm, peer_gsi, resample, out_trigger, out_resample);
+	if (result < 0)
+		return result;
+	objects->event_count++;
+	insert(objects, &object);
+	return 0;
+}
+
+int objects_get_dirty_log(struct objects *objects, struct plugvm_vm *vm, uint32_t id, size_t limit,
+                          uint8_t **out_bitmap, size_t *out_size)
+{
+	const struct object *object = find(objects, id);
+	if (!object || object->kind != OBJECT_MEMORY)
+		return -ENOENT;
+	/* Before KVM is asked, which clears the log: what cannot be handed over must not be lost. */
+	if (memory_dirty_log_bytes(&object->memory) > limit)
+		return -EMSGSIZE;
+	return memory_get_dirty_log(vm, &object->memory, out_bitmap, out_size);
 }
 
 int objects_destroy(struct objects *objects, struct plugvm_vm *vm, uint32_t id)
 {
-	size_t at = position(objects, id);
-	if (!exists_at(objects, at, id))
+	struct object *object = find(objects, id);
+	if (!object)
 		return -ENOENT;
-	struct guest_memory *memory = &objects->sorted[at].memory;
-	uint32_t slot_index = memory->slot - objects->first_slot;
-	uint64_t length = memory->length;
-	int result = memory_unmap(vm, memory);
+	struct object gone = *object;
+	int result = object_fini(object, vm);
 	if (result < 0)
 		return result;
-	flip_slot(objects, slot_index);
-	objects->memory_bytes -= length;
+	if (gone.kind == OBJECT_MEMORY) {
+		flip_slot(objects, gone.memory.slot - objects->first_slot);
+		objects->memory_bytes -= gone.memory.length;
+	} else {
+		objects->event_count--;
+	}
+	size_t at = (size_t)(object - objects->sorted);
 	objects->count--;
-	memmove(&objects->sorted[at], &objects->sorted[at + 1],
-	        (objects->count - at) * sizeof(objects->sorted[0]));
+	memmove(object, object + 1, (objects->count - at) * sizeof(*object));
 	return 0;
 }

@@ -25,9 +25,8 @@ static int check_config(const struct plugvm_plugin_config *config, struct plugvm
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, E2BIG,
 		                       "%u vCPUs are more than the protocol can hand to a plugin, which is %d",
 		                       config->vcpu_count, LIMIT_BASELINE_VCPUS);
-	if (config->jail || config->tap_count > 0)
-		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, ENOSYS,
-		                       "this version has no jails and no taps");
+	if (config->jail)
+		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, ENOSYS, "this version has no jails");
 	return 0;
 }
 
@@ -160,15 +159,13 @@ int plugvm_plugin_vcpu_init(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *v
 
 int plugvm_plugin_vcpu_pre_run(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu)
 {
-	(void)vcpu;
-	return link_check(pv->link);
+	return link_pre_run(pv->link, vcpu);
 }
 
 void plugvm_plugin_vcpu_post_run(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu)
 {
-	/* Nothing in this version: it is here so that a run loop written now stays right. */
-	(void)pv;
 	(void)vcpu;
+	link_post_run(pv->link);
 }
 
 int plugvm_plugin_vcpu_io_read(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu, uint16_t address,

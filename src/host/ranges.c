@@ -11,8 +11,6 @@
 #include "base/checked.h"
 #include "wire/limits.h"
 
-#define PORT_LAST 0xffffu
-
 struct range_table {
 	/* Ports first, then MMIO; each sorted by start. */
 	size_t count[ADDRESS_SPACE_COUNT];
@@ -61,67 +59,20 @@ static const struct range *find_touched(const struct range_table *table, enum ad
 
 int ranges_init(struct ranges *ranges, uint32_t reader_count)
 {
-	memset(ranges, 0, sizeof(*ranges));
-	atomic_init(&ranges->current, &empty_table);
-	ranges->readers = aligned_alloc(_Alignof(struct range_reader), reader_count * sizeof(ranges->readers[0]));
-	/* One table per reader can be held, and one more has just been replaced. */
-	ranges->retired = calloc((size_t)reader_count + 1, sizeof(const struct range_table *));
-	if (!ranges->readers || !ranges->retired) {
-		free(ranges->readers);
-		free(ranges->retired);
-		ranges->readers = NULL;
-		ranges->retired = NULL;
-		return -ENOMEM;
-	}
-	ranges->reader_count = reader_count;
-	for (uint32_t i = 0; i < reader_count; i++)
-		atomic_init(&ranges->readers[i].in_use, NULL);
-	return 0;
-}
-
-static void table_free(const struct range_table *table)
-{
-	if (table != &empty_table)
-		free((void *)table);
+	ranges->next_id = 0;
+	return published_init(&ranges->table, reader_count);
 }
 
 void ranges_fini(struct ranges *ranges)
 {
-	for (size_t i = 0; i < ranges->retired_count; i++)
-		table_free(ranges->retired[i]);
-	table_free(atomic_load_explicit(&ranges->current, memory_order_relaxed));
-	atomic_store_explicit(&ranges->current, &empty_table, memory_order_relaxed);
-	free(ranges->retired);
-	free(ranges->readers);
-	ranges->retired = NULL;
-	ranges->readers = NULL;
-	ranges->retired_count = 0;
+	published_fini(&ranges->table);
 }
 
-static bool is_announced(const struct ranges *ranges, const struct range_table *table)
+/* Returns the table as the writer sees it. */
+static const struct range_table *current_table(const struct ranges *ranges)
 {
-	for (uint32_t i = 0; i < ranges->reader_count; i++) {
-		/* Pairs with the exchange in announce(). */
-		if (atomic_load_explicit(&ranges->readers[i].in_use, memory_order_seq_cst) == table)
-			return true;
-	}
-	return false;
-}
-
-static void publish(struct ranges *ranges, const struct range_table *table)
-{
-	/* Pairs with the loads in announce(): a reader either sees the new table or is seen with the old one. */
-	const struct range_table *old = atomic_exchange_explicit(&ranges->current, table, memory_order_seq_cst);
-	ranges->retired[ranges->retired_count++] = old;
-
-	size_t kept = 0;
-	for (size_t i = 0; i < ranges->retired_count; i++) {
-		if (is_announced(ranges, ranges->retired[i]))
-			ranges->retired[kept++] = ranges->retired[i];
-		else
-			table_free(ranges->retired[i]);
-	}
-	ranges->retired_count = kept;
+	const struct range_table *table = published_current(&ranges->table);
+	return table ? table : &empty_table;
 }
 
 static struct range_table *table_new(size_t ranges)
@@ -151,15 +102,15 @@ static struct range_table *table_edit(const struct range_table *table, enum addr
 }
 
 int ranges_reserve(struct ranges *ranges, enum address_space space, uint64_t start, uint64_t length,
-                   uint32_t *out_id)
+                   bool async_write, uint32_t *out_id)
 {
-	struct range added = {.start = start};
+	struct range added = {.start = start, .async_write = async_write};
 	if (!checked_last_u64(start, length, &added.last))
 		return -EINVAL;
 	if (space == ADDRESS_SPACE_PORT && added.last > PORT_LAST)
 		return -EINVAL;
 
-	const struct range_table *table = atomic_load_explicit(&ranges->current, memory_order_relaxed);
+	const struct range_table *table = current_table(ranges);
 	if (find_touched(table, space, start, added.last))
 		return -EPERM;
 	if (table_size(table) >= LIMIT_RANGES)
@@ -170,14 +121,14 @@ int ranges_reserve(struct ranges *ranges, enum address_space space, uint64_t sta
 	struct range_table *copy = table_edit(table, space, index, &added);
 	if (!copy)
 		return -ENOMEM;
-	publish(ranges, copy);
+	published_replace(&ranges->table, copy);
 	*out_id = ranges->next_id++;
 	return 0;
 }
 
 int ranges_release(struct ranges *ranges, enum address_space space, uint64_t start)
 {
-	const struct range_table *table = atomic_load_explicit(&ranges->current, memory_order_relaxed);
+	const struct range_table *table = current_table(ranges);
 	const struct range *first = space_begin(table, space);
 	size_t next = count_up_to(table, space, start);
 	if (next == 0 || first[next - 1].start != start)
@@ -185,21 +136,8 @@ int ranges_release(struct ranges *ranges, enum address_space space, uint64_t sta
 	struct range_table *copy = table_edit(table, space, (size_t)(first - table->entries) + next - 1, NULL);
 	if (!copy)
 		return -ENOMEM;
-	publish(ranges, copy);
+	published_replace(&ranges->table, copy);
 	return 0;
-}
-
-/* Announce the current table as in use by `reader` and return it. */
-static const struct range_table *announce(struct ranges *ranges, struct range_reader *reader)
-{
-	for (;;) {
-		/* The second load pairs with publish(): if the table is still current after it was announced, then
-		 * the writer sees the announcement before it can free the table. */
-		const struct range_table *table = atomic_load_explicit(&ranges->current, memory_order_seq_cst);
-		atomic_exchange_explicit(&reader->in_use, table, memory_order_seq_cst);
-		if (table == atomic_load_explicit(&ranges->current, memory_order_seq_cst))
-			return table;
-	}
 }
 
 bool ranges_find(struct ranges *ranges, uint32_t reader, enum address_space space, uint64_t address,
@@ -209,17 +147,17 @@ bool ranges_find(struct ranges *ranges, uint32_t reader, enum address_space spac
 	if (!checked_last_u64(address, width ? width : 1, &last))
 		last = UINT64_MAX;
 
-	struct range_reader *mine = &ranges->readers[reader];
-	const struct range_table *table = announce(ranges, mine);
+	const struct range_table *table = published_read(&ranges->table, reader);
+	if (!table)
+		return false;
 	const struct range *found = find_touched(table, space, address, last);
 	if (found)
 		*out_range = *found;
-	/* Pairs with is_announced(): what was read above was read before the table can be freed. */
-	atomic_store_explicit(&mine->in_use, NULL, memory_order_release);
+	published_done(&ranges->table, reader);
 	return found != NULL;
 }
 
 size_t ranges_count(const struct ranges *ranges)
 {
-	return table_size(atomic_load_explicit(&ranges->current, memory_order_relaxed));
+	return table_size(current_table(ranges));
 }

@@ -1,40 +1,23 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The reserved address ranges of a VM. Written by the main thread, read by every vCPU thread on every exit: a read
- * takes no lock and writes no cache line that another thread reads often.
- *
- * The table is immutable, sorted, and replaced as a whole. A reader announces the table that it looks into in a
- * word of its own (a hazard pointer); the writer frees a replaced table once no reader announces it. So at most
- * one table per vCPU waits to be freed, whatever the readers do.
+ * The reserved address ranges of a VM. Written by the main thread, read by every vCPU thread on every exit: an
+ * immutable sorted table that is replaced as a whole (published.h).
  */
 #ifndef PLUGVM_HOST_RANGES_H
 #define PLUGVM_HOST_RANGES_H
 
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
-enum address_space { ADDRESS_SPACE_PORT, ADDRESS_SPACE_MMIO, ADDRESS_SPACE_COUNT };
+#include "host/address_space.h"
+#include "host/published.h"
 
 struct range {
 	uint64_t start;
-	uint64_t last; /* inclusive, so that a range may end at 2^64 - 1 */
-	uint32_t id;   /* of this reservation; not used again in the life of the VM */
-};
-
-struct range_table;
-
-struct range_reader {
-	_Alignas(64) _Atomic(const struct range_table *) in_use;
+	uint64_t last;    /* inclusive, so that a range may end at 2^64 - 1 */
+	uint32_t id;      /* of this reservation; not used again in the life of the VM */
+	bool async_write; /* writes need no answer, and reads are nobody's */
 };
 
 struct ranges {
-	_Atomic(const struct range_table *) current;
-	struct range_reader *readers; /* one for each vCPU */
-	uint32_t reader_count;
-	const struct range_table **retired;
-	size_t retired_count;
+	struct published table; /* struct range_table of ranges.c */
 	uint32_t next_id;
 };
 
@@ -50,7 +33,7 @@ void ranges_fini(struct ranges *ranges);
  *   -EPERM   it overlaps another; -ENOSPC  there are LIMIT_RANGES; -ENOMEM
  */
 int ranges_reserve(struct ranges *ranges, enum address_space space, uint64_t start, uint64_t length,
-                   uint32_t *out_id);
+                   bool async_write, uint32_t *out_id);
 
 /* Release the reservation that begins at `start`. -ENOENT if there is none. */
 int ranges_release(struct ranges *ranges, enum address_space space, uint64_t start);

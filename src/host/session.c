@@ -19,8 +19,8 @@
 /* How long a dispatch may go on: requests may be slow, and the caller has other work, such as to stop. */
 #define DISPATCH_NS UINT64_C(20000000)
 
-/* The host's own answers in this version are a few bytes, apart from fds. */
-#define REPLY_BYTES 256
+/* Memory for the elements of the largest request. */
+#define ELEMENTS_BYTES (LIMIT_IRQ_ROUTES * sizeof(wire_MainRequest_SetIrqRouting_Route))
 
 /* Requests that one dispatch serves, so that a busy plugin does not keep the caller from its other work. */
 #define DISPATCH_MAX 64
@@ -66,8 +66,8 @@ static int init_links(struct session *session, const struct plugvm_plugin_config
 	if (!session->links)
 		return -ENOMEM;
 	for (uint32_t cpu = 0; cpu < config->vcpu_count; cpu++) {
-		int result = link_init(&session->links[cpu], cpu, &session->ranges, config->answer_timeout_ms,
-		                       measure);
+		int result = link_init(&session->links[cpu], cpu, &session->ranges, &session->hints,
+		                       config->answer_timeout_ms, measure);
 		if (result < 0)
 			return result;
 		session->vcpu_count++;
@@ -82,6 +82,7 @@ int session_init(struct session *session, const struct plugvm_plugin_config *con
 	session->start = config->start;
 	session->kick = config->kick;
 	session->context = config->context;
+	session->tap = config->tap_count > 0 ? config->taps[0] : NULL;
 	session->log = (struct log){.sink = config->log, .context = config->context};
 	rate_init(&session->peer_log_rate, LIMIT_LOG_LINES_PER_SECOND, LIMIT_LOG_LINES_BURST);
 	atomic_init(&session->started, false);
@@ -99,11 +100,16 @@ int session_init(struct session *session, const struct plugvm_plugin_config *con
 	if (result == 0)
 		result = ranges_init(&session->ranges, config->vcpu_count);
 	if (result == 0)
+		result = hints_init(&session->hints, config->vcpu_count);
+	if (result == 0)
 		result = init_links(session, config, measure);
 	if (result == 0) {
+		/* Large, but only what a message ever reaches costs memory. */
 		session->request = malloc(LIMIT_REQUEST_BYTES);
+		session->response = malloc(LIMIT_RESPONSE_BYTES);
+		session->elements = (struct wire_arena){.memory = malloc(ELEMENTS_BYTES), .size = ELEMENTS_BYTES};
 		session->range_names = calloc(1, sizeof(*session->range_names));
-		if (!session->request || !session->range_names)
+		if (!session->request || !session->response || !session->elements.memory || !session->range_names)
 			result = -ENOMEM;
 	}
 	if (result == 0)
@@ -146,9 +152,12 @@ void session_fini(struct session *session, struct plugvm_vm *vm)
 	free(session->links);
 	objects_fini(&session->objects, vm);
 	ranges_fini(&session->ranges);
+	hints_fini(&session->hints);
 	notifier_fini(&session->notifier);
 	fd_close(&session->epoll);
 	free(session->request);
+	free(session->response);
+	free(session->elements.memory);
 	free(session->range_names);
 }
 
@@ -160,17 +169,18 @@ enum phase session_phase(const struct session *session)
 }
 
 /* Encode and send the reply. Returns 0 or -errno; what the reply owned is closed either way. */
-static int send_reply(int connection, struct reply *reply)
+static int send_reply(struct session *session, int connection, struct reply *reply)
 {
-	uint8_t buffer[REPLY_BYTES];
-	ssize_t size = wire_encode_main_response(&reply->message, buffer, sizeof(buffer));
+	ssize_t size = wire_encode_main_response(&reply->message, session->response, LIMIT_RESPONSE_BYTES);
 	assert(size >= 0); /* the host's own message, whose parts are bounded */
 
-	int result = packet_send(connection, buffer, (size_t)size, reply->fds, reply->fd_count, MSG_DONTWAIT);
+	int result = packet_send(connection, session->response, (size_t)size, reply->fds, reply->fd_count,
+	                         MSG_DONTWAIT);
 	if (!reply->fds_are_ours) {
 		for (size_t i = 0; i < reply->fd_count; i++)
 			fd_close(&reply->fds[i]);
 	}
+	free(reply->memory);
 	return result;
 }
 
@@ -184,7 +194,7 @@ static int serve_packet(struct session *session, struct plugvm_vm *vm, struct pa
 		return 0;
 	}
 	wire_MainRequest request;
-	if (wire_decode_main_request(packet->data, packet->size, &request) < 0)
+	if (wire_decode_main_request(packet->data, packet->size, &session->elements, &request) < 0)
 		return -EPROTO;
 	request_serve(session, vm, &request, packet, out_reply);
 	return 0;
@@ -213,7 +223,7 @@ int session_handle(struct session *session, size_t index, struct plugvm_vm *vm)
 		log_peer(session, "a request does not decode", EBADMSG);
 		return -EPROTO;
 	}
-	result = send_reply(connection, &reply);
+	result = send_reply(session, connection, &reply);
 	if (result == -EAGAIN) {
 		log_peer(session, "the plugin does not read its replies", EAGAIN);
 		return -EPROTO;
@@ -277,4 +287,11 @@ void session_signal_kill(struct session *session)
 			session->kick(session->context, cpu);
 	}
 	errno = saved;
+}
+
+void session_pause(struct session *session, uint32_t cpu, uint64_t user)
+{
+	link_request_pause(&session->links[cpu], user);
+	if (session->kick)
+		session->kick(session->context, cpu);
 }

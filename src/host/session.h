@@ -15,6 +15,8 @@
 #include "host/link.h"
 #include "host/notifier.h"
 #include "host/objects.h"
+#include "host/tap.h"
+#include "host/vm_state.h"
 #include "plugvm.h"
 
 /* When a request may come; the bits form a set in the request table. */
@@ -38,13 +40,17 @@ struct session {
 	int connections[LIMIT_CONNECTIONS];
 	size_t connection_count;
 	int epoll;
-	uint8_t *request; /* LIMIT_REQUEST_BYTES */
+	uint8_t *request;  /* LIMIT_REQUEST_BYTES */
+	uint8_t *response; /* LIMIT_RESPONSE_BYTES */
+	struct wire_arena elements;
 
 	struct notifier notifier;
 	struct objects objects;
 	struct ranges ranges;
+	struct hints hints;
 	struct vcpu_link *links; /* vcpu_count */
 	struct range_names *range_names;
+	const struct plugvm_tap *tap; /* the first of the configuration; NULL: none */
 };
 
 /*
@@ -64,6 +70,9 @@ int session_drop(struct session *session, const size_t *indices, size_t count);
 int session_dispatch(struct session *session, struct plugvm_vm *vm);
 void session_signal_kill(struct session *session);
 
+/* Have vCPU `cpu` deliver PAUSED with `user`; a request that was not delivered yet is replaced. */
+void session_pause(struct session *session, uint32_t cpu, uint64_t user);
+
 /*
  * Add a connection: make a socket pair, keep one end, store the other.
  *   -ENOSPC  there are LIMIT_CONNECTIONS; -EMFILE  fds run low
@@ -79,7 +88,10 @@ struct reply {
 	wire_MainResponse message;
 	int fds[REPLY_FDS_MAX];
 	size_t fd_count;
-	bool fds_are_ours; /* the host keeps them; otherwise they are closed once sent */
+	bool fds_are_ours;     /* the host keeps them; otherwise they are closed once sent */
+	struct tap_config tap; /* what the message may point to, as the next two */
+	union vm_state state;  /* what the message may point to */
+	void *memory;          /* the same, freed once sent */
 };
 
 /* Serve a decoded request and the fds in its packet; out_reply->message.error says how that went. */

@@ -259,3 +259,29 @@ void plugvm_vcpu_set_immediate_exit(struct plugvm_vcpu *vcpu, bool on)
 {
 	__atomic_store_n(&vcpu->run->immediate_exit, on, __ATOMIC_SEQ_CST);
 }
+
+int kvm_vm_ioeventfd(struct plugvm_vm *vm, struct kvm_ioeventfd *event)
+{
+	return kvm_ioctl(vm->fd, KVM_IOEVENTFD, event);
+}
+
+int kvm_vm_irqfd(struct plugvm_vm *vm, struct kvm_irqfd *event)
+{
+	return kvm_ioctl(vm->fd, KVM_IRQFD, event);
+}
+
+int kvm_vm_irq_line(struct plugvm_vm *vm, uint32_t gsi, bool level)
+{
+	struct kvm_irq_level line = {.irq = gsi, .level = level};
+	return kvm_ioctl(vm->fd, KVM_IRQ_LINE, &line);
+}
+
+int kvm_vm_set_gsi_routing(struct plugvm_vm *vm, struct kvm_irq_routing *routing)
+{
+	return kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, routing);
+}
+
+int kvm_vm_get_dirty_log(struct plugvm_vm *vm, struct kvm_dirty_log *log)
+{
+	return kvm_ioctl(vm->fd, KVM_GET_DIRTY_LOG, log);
+}

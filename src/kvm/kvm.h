@@ -43,8 +43,34 @@ struct plugvm_vcpu {
 
 /* As plugvm_kvm_adopt(), but with a duplicate: `fd` stays the caller's. */
 int kvm_from_fd(int fd, struct plugvm_kvm **out_kvm, struct plugvm_error *out_error);
+/* One ioctl each, by its name; 0 or a positive answer, or -errno. */
+int kvm_vm_ioeventfd(struct plugvm_vm *vm, struct kvm_ioeventfd *event);
+int kvm_vm_irqfd(struct plugvm_vm *vm, struct kvm_irqfd *event);
+int kvm_vm_irq_line(struct plugvm_vm *vm, uint32_t gsi, bool level);
+int kvm_vm_set_gsi_routing(struct plugvm_vm *vm, struct kvm_irq_routing *routing);
+int kvm_vm_get_dirty_log(struct plugvm_vm *vm, struct kvm_dirty_log *log);
 
 /* What is the architecture's: kvm_x86.c. */
+
+int kvm_vm_get_irqchip(struct plugvm_vm *vm, struct kvm_irqchip *chip);
+int kvm_vm_set_irqchip(struct plugvm_vm *vm, struct kvm_irqchip *chip);
+int kvm_vm_get_pit(struct plugvm_vm *vm, struct kvm_pit_state2 *state);
+int kvm_vm_set_pit(struct plugvm_vm *vm, struct kvm_pit_state2 *state);
+int kvm_vm_get_clock(struct plugvm_vm *vm, struct kvm_clock_data *clock);
+int kvm_vm_set_clock(struct plugvm_vm *vm, struct kvm_clock_data *clock);
+int kvm_vm_set_identity_map_addr(struct plugvm_vm *vm, uint64_t address);
+
+/* Fill a struct kvm_cpuid2 whose nent says how much room there is; KVM stores how many there are. */
+int kvm_get_supported_cpuid(const struct plugvm_kvm *kvm, struct kvm_cpuid2 *cpuid);
+int kvm_get_emulated_cpuid(const struct plugvm_kvm *kvm, struct kvm_cpuid2 *cpuid);
+int kvm_vcpu_get_hyperv_cpuid(struct plugvm_vcpu *vcpu, struct kvm_cpuid2 *cpuid);
+int kvm_vcpu_set_cpuid(struct plugvm_vcpu *vcpu, struct kvm_cpuid2 *cpuid);
+/* -E2BIG: list->nmsrs was too small, and now says how many there are. */
+int kvm_get_msr_index_list(const struct plugvm_kvm *kvm, struct kvm_msr_list *list);
+/* Return how many MSRs were read or written: KVM stops at the first that it refuses. */
+int kvm_vcpu_get_msrs(struct plugvm_vcpu *vcpu, struct kvm_msrs *msrs);
+int kvm_vcpu_set_msrs(struct plugvm_vcpu *vcpu, struct kvm_msrs *msrs);
+int kvm_vcpu_enable_cap(struct plugvm_vcpu *vcpu, struct kvm_enable_cap *capability);
 
 /* Give a new VM what every PC has: interrupt controllers, PIT, and the pages that KVM itself needs. */
 int kvm_arch_init_vm(struct plugvm_vm *vm, struct plugvm_error *out_error);

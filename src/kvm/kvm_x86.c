@@ -18,9 +18,6 @@
  */
 #define TSS_ADDRESS 0xfeffd000u
 
-/* Memory for the CPUID leaves of KVM_GET_SUPPORTED_CPUID; the kernel's own limit (KVM_MAX_CPUID_ENTRIES). */
-#define CPUID_ENTRIES_MAX 256
-
 int kvm_arch_init_vm(struct plugvm_vm *vm, struct plugvm_error *out_error)
 {
 	int result = kvm_ioctl_number(vm->fd, KVM_SET_TSS_ADDR, TSS_ADDRESS);
@@ -41,12 +38,12 @@ int kvm_arch_init_vm(struct plugvm_vm *vm, struct plugvm_error *out_error)
 unsigned int kvm_arch_address_bits(const struct plugvm_kvm *kvm)
 {
 	unsigned int bits = LIMIT_GUEST_ADDRESS_BITS;
-	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + CPUID_ENTRIES_MAX * sizeof(cpuid->entries[0]));
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + LIMIT_CPUID_ENTRIES * sizeof(cpuid->entries[0]));
 	if (!cpuid)
 		return bits;
-	cpuid->nent = CPUID_ENTRIES_MAX;
-	if (kvm_ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, cpuid) >= 0) {
-		for (uint32_t i = 0; i < cpuid->nent && i < CPUID_ENTRIES_MAX; i++) {
+	cpuid->nent = LIMIT_CPUID_ENTRIES;
+	if (kvm_get_supported_cpuid(kvm, cpuid) >= 0) {
+		for (uint32_t i = 0; i < cpuid->nent && i < LIMIT_CPUID_ENTRIES; i++) {
 			/* Leaf 0x80000008 (SDM volume 2, CPUID): EAX bits 7:0 are the physical address bits. */
 			unsigned int reported = cpuid->entries[i].eax & 0xff;
 			if (cpuid->entries[i].function == 0x80000008 && reported > 0 && reported < bits)
@@ -76,3 +73,78 @@ STATE_CALLS(lapic, kvm_lapic_state, KVM_GET_LAPIC, KVM_SET_LAPIC)
 STATE_CALLS(mp_state, kvm_mp_state, KVM_GET_MP_STATE, KVM_SET_MP_STATE)
 STATE_CALLS(xcrs, kvm_xcrs, KVM_GET_XCRS, KVM_SET_XCRS)
 STATE_CALLS(events, kvm_vcpu_events, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS)
+
+int kvm_vm_get_irqchip(struct plugvm_vm *vm, struct kvm_irqchip *chip)
+{
+	return kvm_ioctl(vm->fd, KVM_GET_IRQCHIP, chip);
+}
+
+int kvm_vm_set_irqchip(struct plugvm_vm *vm, struct kvm_irqchip *chip)
+{
+	return kvm_ioctl(vm->fd, KVM_SET_IRQCHIP, chip);
+}
+
+int kvm_vm_get_pit(struct plugvm_vm *vm, struct kvm_pit_state2 *state)
+{
+	return kvm_ioctl(vm->fd, KVM_GET_PIT2, state);
+}
+
+int kvm_vm_set_pit(struct plugvm_vm *vm, struct kvm_pit_state2 *state)
+{
+	return kvm_ioctl(vm->fd, KVM_SET_PIT2, state);
+}
+
+int kvm_vm_get_clock(struct plugvm_vm *vm, struct kvm_clock_data *clock)
+{
+	return kvm_ioctl(vm->fd, KVM_GET_CLOCK, clock);
+}
+
+int kvm_vm_set_clock(struct plugvm_vm *vm, struct kvm_clock_data *clock)
+{
+	return kvm_ioctl(vm->fd, KVM_SET_CLOCK, clock);
+}
+
+int kvm_vm_set_identity_map_addr(struct plugvm_vm *vm, uint64_t address)
+{
+	return kvm_ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &address);
+}
+
+int kvm_get_supported_cpuid(const struct plugvm_kvm *kvm, struct kvm_cpuid2 *cpuid)
+{
+	return kvm_ioctl(kvm->fd, KVM_GET_SUPPORTED_CPUID, cpuid);
+}
+
+int kvm_get_emulated_cpuid(const struct plugvm_kvm *kvm, struct kvm_cpuid2 *cpuid)
+{
+	return kvm_ioctl(kvm->fd, KVM_GET_EMULATED_CPUID, cpuid);
+}
+
+int kvm_vcpu_get_hyperv_cpuid(struct plugvm_vcpu *vcpu, struct kvm_cpuid2 *cpuid)
+{
+	return kvm_ioctl(vcpu->fd, KVM_GET_SUPPORTED_HV_CPUID, cpuid);
+}
+
+int kvm_vcpu_set_cpuid(struct plugvm_vcpu *vcpu, struct kvm_cpuid2 *cpuid)
+{
+	return kvm_ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
+}
+
+int kvm_get_msr_index_list(const struct plugvm_kvm *kvm, struct kvm_msr_list *list)
+{
+	return kvm_ioctl(kvm->fd, KVM_GET_MSR_INDEX_LIST, list);
+}
+
+int kvm_vcpu_get_msrs(struct plugvm_vcpu *vcpu, struct kvm_msrs *msrs)
+{
+	return kvm_ioctl(vcpu->fd, KVM_GET_MSRS, msrs);
+}
+
+int kvm_vcpu_set_msrs(struct plugvm_vcpu *vcpu, struct kvm_msrs *msrs)
+{
+	return kvm_ioctl(vcpu->fd, KVM_SET_MSRS, msrs);
+}
+
+int kvm_vcpu_enable_cap(struct plugvm_vcpu *vcpu, struct kvm_enable_cap *capability)
+{
+	return kvm_ioctl(vcpu->fd, KVM_ENABLE_CAP, capability);
+}

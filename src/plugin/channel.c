@@ -187,7 +187,8 @@ static void remove_taken(struct channel *channel)
 	channel->taken_size = 0;
 }
 
-static int take_message(struct channel *channel, bool want_reply, wire_VcpuResponse *out_response)
+static int take_message(struct channel *channel, bool want_reply, const struct wire_arena *elements,
+                        wire_VcpuResponse *out_response)
 {
 	if (channel->broken)
 		return channel->broken;
@@ -197,7 +198,7 @@ static int take_message(struct channel *channel, bool want_reply, wire_VcpuRespo
 		int error = complete_frame(channel, at, &body);
 		if (error)
 			return error;
-		if (wire_decode_vcpu_response(body.data, body.size, out_response) < 0)
+		if (wire_decode_vcpu_response(body.data, body.size, elements, out_response) < 0)
 			return channel_break(channel, -EPROTO);
 		size_t end = (size_t)(body.data - channel->buffers->received) + body.size;
 		if (!want_reply || out_response->which_message != wire_VcpuResponse_wait_tag) {
@@ -211,10 +212,10 @@ static int take_message(struct channel *channel, bool want_reply, wire_VcpuRespo
 
 int channel_next(struct channel *channel, wire_VcpuResponse *out_response)
 {
-	return take_message(channel, false, out_response);
+	return take_message(channel, false, NULL, out_response);
 }
 
-int channel_next_reply(struct channel *channel, wire_VcpuResponse *out_response)
+int channel_next_reply(struct channel *channel, const struct wire_arena *elements, wire_VcpuResponse *out_response)
 {
-	return take_message(channel, true, out_response);
+	return take_message(channel, true, elements, out_response);
 }

@@ -60,6 +60,7 @@ int channel_send(struct channel *channel, const wire_VcpuRequest *request);
  *                events came unasked than are kept
  */
 int channel_next(struct channel *channel, wire_VcpuResponse *out_response);
-int channel_next_reply(struct channel *channel, wire_VcpuResponse *out_response);
+int channel_next_reply(struct channel *channel, const struct wire_arena *elements,
+                       wire_VcpuResponse *out_response);
 
 #endif

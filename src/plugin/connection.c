@@ -15,6 +15,7 @@
 #include "base/packet.h"
 #include "base/sys.h"
 #include "plugin/peer.h"
+#include "plugin/stats.h"
 
 /* The original host cuts a request off here. */
 #define REQUEST_BYTES 4096
@@ -59,13 +60,13 @@ static unsigned int response_member(unsigned int request_member)
 }
 
 static int check_response(const struct packet *reply, const wire_MainRequest *request,
-                          wire_MainResponse *out_response)
+                          const struct wire_arena *elements, wire_MainResponse *out_response)
 {
 	if (reply->fds_truncated && reply->fd_count < reply->fd_capacity)
 		return -EMFILE;
 	if (reply->truncated || reply->fds_truncated)
 		return -EPROTO;
-	if (wire_decode_main_response(reply->data, reply->size, out_response) < 0)
+	if (wire_decode_main_response(reply->data, reply->size, elements, out_response) < 0)
 		return -EPROTO;
 	/* The member of a refusal is not looked at: some hosts send one, some do not. */
 	if (out_response->error != 0)
@@ -75,7 +76,7 @@ static int check_response(const struct packet *reply, const wire_MainRequest *re
 
 /* Leave the fds that came, at most reply->fd_capacity, in the packet. */
 static int transact(struct crosvm *c, const wire_MainRequest *request, const int *sent_fd, struct packet *reply,
-                    wire_MainResponse *out_response)
+                    const struct wire_arena *elements, wire_MainResponse *out_response)
 {
 	if (c->broken)
 		return c->broken;
@@ -83,20 +84,33 @@ static int transact(struct crosvm *c, const wire_MainRequest *request, const int
 	if (error)
 		return error;
 	error = receive_response(c, reply);
-	return error ? error : check_response(reply, request, out_response);
+	return error ? error : check_response(reply, request, elements, out_response);
 }
 
 int connection_call(struct crosvm *c, const wire_MainRequest *request, const int *sent_fd, int *out_fds,
                     size_t fd_count, wire_MainResponse *out_response)
 {
 	PACKET_AUTO reply = {.fds = out_fds, .fd_capacity = fd_count};
-	int error = transact(c, request, sent_fd, &reply, out_response);
+	int error = transact(c, request, sent_fd, &reply, NULL, out_response);
 	if (error)
 		return error;
 	if (reply.fd_count != fd_count)
 		return -EPROTO;
 	reply.fd_count = 0;
 	return 0;
+}
+
+int connection_query(struct crosvm *c, const wire_MainRequest *request, const struct wire_arena *elements,
+                     wire_MainResponse *out_response)
+{
+	PACKET_AUTO reply = {.fd_capacity = 0};
+	return transact(c, request, NULL, &reply, elements, out_response);
+}
+
+int connection_command(struct crosvm *c, const wire_MainRequest *request)
+{
+	wire_MainResponse response;
+	return connection_query(c, request, NULL, &response);
 }
 
 /* Take *socket over; on failure it stays the caller's. */
@@ -162,7 +176,7 @@ static int fetch_machine(struct crosvm *c)
 	PACKET_AUTO reply = {.fds = fds, .fd_capacity = PACKET_FDS_MAX};
 	wire_MainRequest request = {.which_message = wire_MainRequest_get_vcpus_tag};
 	wire_MainResponse response;
-	int error = transact(c, &request, NULL, &reply, &response);
+	int error = transact(c, &request, NULL, &reply, NULL, &response);
 	if (error)
 		return error;
 	if (reply.fd_count == 0 || reply.fd_count % 2 != 0)
@@ -191,6 +205,7 @@ static int connect_claimed(struct crosvm **out_crosvm)
 
 int crosvm_connect(struct crosvm **out_crosvm)
 {
+	STATS();
 	if (!out_crosvm)
 		return -EINVAL;
 	if (!machine_claim())
@@ -203,6 +218,7 @@ int crosvm_connect(struct crosvm **out_crosvm)
 
 int crosvm_new_connection(struct crosvm *crosvm, struct crosvm **out_crosvm)
 {
+	STATS();
 	if (!crosvm || !out_crosvm)
 		return -EINVAL;
 	wire_MainRequest request = {.which_message = wire_MainRequest_new_connection_tag};
@@ -223,6 +239,7 @@ int crosvm_new_connection(struct crosvm *crosvm, struct crosvm **out_crosvm)
 
 int crosvm_destroy_connection(struct crosvm **crosvm)
 {
+	STATS();
 	if (!crosvm || !*crosvm)
 		return -EINVAL;
 	struct machine *machine = (*crosvm)->machine;

@@ -34,4 +34,11 @@ struct crosvm {
 int connection_call(struct crosvm *connection, const wire_MainRequest *request, const int *sent_fd, int *out_fds,
                     size_t fd_count, wire_MainResponse *out_response);
 
+/* The same for a request without fds whose response has a repeated field: its elements go to `elements`. */
+int connection_query(struct crosvm *connection, const wire_MainRequest *request, const struct wire_arena *elements,
+                     wire_MainResponse *out_response);
+
+/* The same for a request that has neither fds nor anything in its response. */
+int connection_command(struct crosvm *connection, const wire_MainRequest *request);
+
 #endif

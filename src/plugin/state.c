@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "plugin/stats.h"
 #include "plugin/vcpu.h"
 
 static const struct {
@@ -68,7 +69,7 @@ static int send_set(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, str
 	    .message.set_state = {.set = set, .state = value},
 	};
 	wire_VcpuResponse reply;
-	return vcpu_call(vcpu, &request, wire_VcpuResponse_set_state_tag, &reply);
+	return vcpu_call(vcpu, &request, wire_VcpuResponse_set_state_tag, NULL, &reply);
 }
 
 static int send_pending(struct crosvm_vcpu *vcpu, enum state_kind kind)
@@ -96,7 +97,7 @@ static int fetch(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, void *
 	    .message.get_state.set = set,
 	};
 	wire_VcpuResponse reply;
-	int error = vcpu_call(vcpu, &request, wire_VcpuResponse_get_state_tag, &reply);
+	int error = vcpu_call(vcpu, &request, wire_VcpuResponse_get_state_tag, NULL, &reply);
 	if (error)
 		return error;
 	const struct wire_bytes *value = &reply.message.get_state.state;
@@ -149,31 +150,37 @@ static int state_set(struct crosvm_vcpu *vcpu, enum state_kind kind, const void 
 
 int crosvm_vcpu_get_regs(struct crosvm_vcpu *vcpu, struct kvm_regs *out_regs)
 {
+	STATS();
 	return state_get(vcpu, STATE_REGS, out_regs);
 }
 
 int crosvm_vcpu_set_regs(struct crosvm_vcpu *vcpu, const struct kvm_regs *regs)
 {
+	STATS();
 	return state_set(vcpu, STATE_REGS, regs);
 }
 
 int crosvm_vcpu_get_sregs(struct crosvm_vcpu *vcpu, struct kvm_sregs *out_sregs)
 {
+	STATS();
 	return state_get(vcpu, STATE_SREGS, out_sregs);
 }
 
 int crosvm_vcpu_set_sregs(struct crosvm_vcpu *vcpu, const struct kvm_sregs *sregs)
 {
+	STATS();
 	return state_set(vcpu, STATE_SREGS, sregs);
 }
 
 int crosvm_vcpu_get_debugregs(struct crosvm_vcpu *vcpu, struct kvm_debugregs *out_debugregs)
 {
+	STATS();
 	return state_get(vcpu, STATE_DEBUGREGS, out_debugregs);
 }
 
 int crosvm_vcpu_set_debugregs(struct crosvm_vcpu *vcpu, const struct kvm_debugregs *debugregs)
 {
+	STATS();
 	return state_set(vcpu, STATE_DEBUGREGS, debugregs);
 }
 
@@ -207,10 +214,12 @@ static int set_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, cons
 #define STATE_CALLS(name, SET, type)                                                          \
 	int crosvm_vcpu_get_##name(struct crosvm_vcpu *vcpu, struct type *out)                \
 	{                                                                                     \
+		STATS();                                                                      \
 		return get_now(vcpu, wire_VcpuRequest_StateSet_##SET, out, sizeof(*out));     \
 	}                                                                                     \
 	int crosvm_vcpu_set_##name(struct crosvm_vcpu *vcpu, const struct type *value)        \
 	{                                                                                     \
+		STATS();                                                                      \
 		return set_now(vcpu, wire_VcpuRequest_StateSet_##SET, value, sizeof(*value)); \
 	}
 

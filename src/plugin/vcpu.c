@@ -11,6 +11,7 @@
 
 #include "plugin/connection.h"
 #include "plugin/peer.h"
+#include "plugin/stats.h"
 
 #define VCPU_RETIRED 0x80000000u
 
@@ -63,11 +64,11 @@ void vcpu_leave(struct crosvm_vcpu *vcpu)
 }
 
 int vcpu_call(struct crosvm_vcpu *vcpu, const wire_VcpuRequest *request, unsigned int reply_member,
-              wire_VcpuResponse *out_reply)
+              const struct wire_arena *elements, wire_VcpuResponse *out_reply)
 {
 	int error = channel_send(&vcpu->channel, request);
 	if (!error)
-		error = channel_next_reply(&vcpu->channel, out_reply);
+		error = channel_next_reply(&vcpu->channel, elements, out_reply);
 	if (!error)
 		error = peer_errno(out_reply->error);
 	if (error)
@@ -202,6 +203,7 @@ static int resume(struct crosvm_vcpu *vcpu)
 
 int crosvm_get_vcpu(struct crosvm *crosvm, uint32_t cpu_id, struct crosvm_vcpu **out_vcpu)
 {
+	STATS();
 	if (!crosvm || !out_vcpu)
 		return -EINVAL;
 	if (cpu_id >= crosvm->machine->vcpu_count)
@@ -212,6 +214,7 @@ int crosvm_get_vcpu(struct crosvm *crosvm, uint32_t cpu_id, struct crosvm_vcpu *
 
 int crosvm_vcpu_wait(struct crosvm_vcpu *vcpu, struct crosvm_vcpu_event *out_event)
 {
+	STATS();
 	if (!vcpu || !out_event)
 		return -EINVAL;
 	int error = vcpu_enter(vcpu);
@@ -224,6 +227,7 @@ int crosvm_vcpu_wait(struct crosvm_vcpu *vcpu, struct crosvm_vcpu_event *out_eve
 
 int crosvm_vcpu_resume(struct crosvm_vcpu *vcpu)
 {
+	STATS();
 	if (!vcpu)
 		return -EINVAL;
 	int error = vcpu_enter(vcpu);

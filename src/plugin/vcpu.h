@@ -61,11 +61,11 @@ int vcpu_enter(struct crosvm_vcpu *vcpu);
 void vcpu_leave(struct crosvm_vcpu *vcpu);
 
 /*
- * Send a request of a stopped vCPU and wait for its reply. The `bytes` of the reply are valid until the next
+ * Send a request of a stopped vCPU and wait for its reply, whose repeated elements go to `elements` (NULL: nowhere). The `bytes` of the reply are valid until the next
  * call. Returns the host's errno if it refused, or -EPROTO if the reply is not `reply_member`, or as
  * channel_send() and channel_next_reply().
  */
 int vcpu_call(struct crosvm_vcpu *vcpu, const wire_VcpuRequest *request, unsigned int reply_member,
-              wire_VcpuResponse *out_reply);
+              const struct wire_arena *elements, wire_VcpuResponse *out_reply);
 
 #endif

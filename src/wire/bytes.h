@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
+ * How `bytes` and repeated fields look in C; included by the generated plugin.pb.h.
+ *
  * A `bytes` field of a message: a slice of memory that somebody else owns. After decoding it points into the
- * packet, before encoding into the sender's data. Included by the generated plugin.pb.h.
+ * packet, before encoding into the sender's data.
  */
 #ifndef PLUGVM_WIRE_BYTES_H
 #define PLUGVM_WIRE_BYTES_H
@@ -12,6 +14,16 @@
 struct wire_bytes {
 	const uint8_t *data;
 	size_t size; /* 0: the field is absent */
+};
+
+/*
+ * A repeated field. Before encoding: `count` elements at `items`. After decoding: the elements lie in the arena
+ * that was given to the decoder, as many as it had room for; `count` is how many the message had.
+ */
+struct wire_array {
+	const void *items;
+	uint32_t count;
+	uint32_t stored; /* after decoding: of `count`, how many are at `items` */
 };
 
 #endif

@@ -39,8 +39,108 @@ bool wire_bytes_field(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *fie
 	return pb_encode_tag_for_field(out, field) && pb_encode_string(out, bytes->data, bytes->size);
 }
 
-static int decode(const uint8_t *data, size_t size, const pb_msgdesc_t *fields, void *out_message)
+/*
+ * Where the elements of repeated fields go, during a call of decode(). nanopb gives its callbacks no way to the
+ * caller (for an unpacked number not even the caller's stream).
+ */
+static _Thread_local struct {
+	uint8_t *memory;
+	size_t size;
+	size_t used;
+} arena;
+
+/* Count one element more; returns where it goes, which is `overflow` if there is no room. */
+static void *array_add(struct wire_array *array, size_t size, void *overflow)
 {
+	if (array->count++ == 0) {
+		arena.used = arena.used < arena.size ? (arena.used + 7) & ~(size_t)7 : arena.size;
+		array->items = arena.memory + arena.used;
+	}
+	if (array->stored + 1 < array->count || arena.used + size > arena.size)
+		return overflow;
+	void *element = arena.memory + arena.used;
+	arena.used += size;
+	array->stored++;
+	return element;
+}
+
+/* One element of a repeated message: the stream holds just that. */
+static bool decode_element(pb_istream_t *in, struct wire_array *array, const pb_msgdesc_t *fields, size_t size,
+                           void *overflow)
+{
+	return pb_decode(in, fields, array_add(array, size, overflow));
+}
+
+static bool encode_elements(pb_ostream_t *out, const pb_field_t *field, const pb_msgdesc_t *fields, size_t size)
+{
+	const struct wire_array *array = field->pData;
+	for (uint32_t i = 0; i < array->count; i++) {
+		const uint8_t *element = (const uint8_t *)array->items + i * size;
+		if (!pb_encode_tag_for_field(out, field) || !pb_encode_submessage(out, fields, element))
+			return false;
+	}
+	return true;
+}
+
+/* The callbacks of repeated messages, which plugin.options names. */
+#define MESSAGE_ARRAY(callback, message)                                                                       \
+	bool callback(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *field)                            \
+	{                                                                                                      \
+		message overflow;                                                                              \
+		if (in)                                                                                        \
+			return decode_element(in, field->pData, message##_fields, sizeof(message), &overflow); \
+		return encode_elements(out, field, message##_fields, sizeof(message));                         \
+	}
+
+MESSAGE_ARRAY(wire_routes_field, wire_MainRequest_SetIrqRouting_Route)
+MESSAGE_ARRAY(wire_hints_field, wire_MainRequest_SetCallHint_RegHint)
+MESSAGE_ARRAY(wire_cpuid_field, wire_CpuidEntry)
+MESSAGE_ARRAY(wire_msrs_field, wire_VcpuRequest_MsrEntry)
+
+static uint64_t number_at(const struct wire_array *array, uint32_t index, size_t size)
+{
+	return size == sizeof(uint32_t) ? ((const uint32_t *)array->items)[index]
+	                                : ((const uint64_t *)array->items)[index];
+}
+
+/* Packed, as proto3 does. */
+static bool encode_numbers(pb_ostream_t *out, const pb_field_t *field, size_t size)
+{
+	const struct wire_array *array = field->pData;
+	if (array->count == 0)
+		return true;
+	pb_ostream_t measure = PB_OSTREAM_SIZING;
+	for (uint32_t i = 0; i < array->count; i++)
+		pb_encode_varint(&measure, number_at(array, i, size));
+	bool ok = pb_encode_tag(out, PB_WT_STRING, field->tag) && pb_encode_varint(out, measure.bytes_written);
+	for (uint32_t i = 0; ok && i < array->count; i++)
+		ok = pb_encode_varint(out, number_at(array, i, size));
+	return ok;
+}
+
+/* nanopb calls these for one number after the other, packed or not. */
+bool wire_u32_field(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *field)
+{
+	uint32_t overflow;
+	if (!in)
+		return encode_numbers(out, field, sizeof(uint32_t));
+	return pb_decode_varint32(in, array_add(field->pData, sizeof(uint32_t), &overflow));
+}
+
+bool wire_u64_field(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *field)
+{
+	uint64_t overflow;
+	if (!in)
+		return encode_numbers(out, field, sizeof(uint64_t));
+	return pb_decode_varint(in, array_add(field->pData, sizeof(uint64_t), &overflow));
+}
+
+static int decode(const uint8_t *data, size_t size, const struct wire_arena *elements, const pb_msgdesc_t *fields,
+                  void *out_message)
+{
+	arena.memory = elements ? elements->memory : NULL;
+	arena.size = elements ? elements->size : 0;
+	arena.used = 0;
 	pb_istream_t stream = {.callback = read_packet, .state = (void *)data, .bytes_left = size};
 	return pb_decode(&stream, fields, out_message) ? 0 : -EBADMSG;
 }
@@ -51,24 +151,28 @@ static ssize_t encode(const void *message, const pb_msgdesc_t *fields, uint8_t *
 	return pb_encode(&stream, fields, message) ? (ssize_t)stream.bytes_written : -EMSGSIZE;
 }
 
-int wire_decode_main_request(const uint8_t *data, size_t size, wire_MainRequest *out_request)
+int wire_decode_main_request(const uint8_t *data, size_t size, const struct wire_arena *elements,
+                             wire_MainRequest *out_request)
 {
-	return decode(data, size, wire_MainRequest_fields, out_request);
+	return decode(data, size, elements, wire_MainRequest_fields, out_request);
 }
 
-int wire_decode_main_response(const uint8_t *data, size_t size, wire_MainResponse *out_response)
+int wire_decode_main_response(const uint8_t *data, size_t size, const struct wire_arena *elements,
+                              wire_MainResponse *out_response)
 {
-	return decode(data, size, wire_MainResponse_fields, out_response);
+	return decode(data, size, elements, wire_MainResponse_fields, out_response);
 }
 
-int wire_decode_vcpu_request(const uint8_t *data, size_t size, wire_VcpuRequest *out_request)
+int wire_decode_vcpu_request(const uint8_t *data, size_t size, const struct wire_arena *elements,
+                             wire_VcpuRequest *out_request)
 {
-	return decode(data, size, wire_VcpuRequest_fields, out_request);
+	return decode(data, size, elements, wire_VcpuRequest_fields, out_request);
 }
 
-int wire_decode_vcpu_response(const uint8_t *data, size_t size, wire_VcpuResponse *out_response)
+int wire_decode_vcpu_response(const uint8_t *data, size_t size, const struct wire_arena *elements,
+                              wire_VcpuResponse *out_response)
 {
-	return decode(data, size, wire_VcpuResponse_fields, out_response);
+	return decode(data, size, elements, wire_VcpuResponse_fields, out_response);
 }
 
 ssize_t wire_encode_main_request(const wire_MainRequest *request, uint8_t *buffer, size_t capacity)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Messages to structs and back; no system calls, no allocation, no state. What a decoder gives is well-formed
+ * Messages to structs and back; no system calls, no allocation, any thread. What a decoder gives is well-formed
  * and no more: ranges, enum values and lengths are for the handler to check. `bytes` fields of a decoded
  * message point into the input, which must live as long.
  */
@@ -13,11 +13,24 @@
 
 #include "wire/plugin.pb.h"
 
-/* Decode a whole packet. Returns 0, or -EBADMSG if it is no such message. */
-int wire_decode_main_request(const uint8_t *data, size_t size, wire_MainRequest *out_request);
-int wire_decode_main_response(const uint8_t *data, size_t size, wire_MainResponse *out_response);
-int wire_decode_vcpu_request(const uint8_t *data, size_t size, wire_VcpuRequest *out_request);
-int wire_decode_vcpu_response(const uint8_t *data, size_t size, wire_VcpuResponse *out_response);
+/* Memory for the elements of repeated fields, aligned to 8. Elements beyond it are counted, not stored. */
+struct wire_arena {
+	void *memory;
+	size_t size;
+};
+
+/*
+ * Decode a whole packet. Returns 0, or -EBADMSG if it is no such message. Elements of repeated fields go to
+ * `elements` (NULL: nowhere), whose memory must live as long as the message.
+ */
+int wire_decode_main_request(const uint8_t *data, size_t size, const struct wire_arena *elements,
+                             wire_MainRequest *out_request);
+int wire_decode_main_response(const uint8_t *data, size_t size, const struct wire_arena *elements,
+                              wire_MainResponse *out_response);
+int wire_decode_vcpu_request(const uint8_t *data, size_t size, const struct wire_arena *elements,
+                             wire_VcpuRequest *out_request);
+int wire_decode_vcpu_response(const uint8_t *data, size_t size, const struct wire_arena *elements,
+                              wire_VcpuResponse *out_response);
 
 /* Encode into `buffer`. Returns the number of bytes, or -EMSGSIZE if they are more than `capacity`. */
 ssize_t wire_encode_main_request(const wire_MainRequest *request, uint8_t *buffer, size_t capacity);

@@ -21,6 +21,13 @@
 	  "guest memory in all: KVM takes 7 ms and 2.7 MiB per GiB, and a stop has to wait for it")             \
 	X(LIMIT_MEMORY_SLOTS, 509, "slots", "what KVM on x86 offered user space for long (KVM_USER_MEM_SLOTS)") \
 	X(LIMIT_RANGES, 16384, "ranges", "a table of this size is 384 KiB, and copied for each change")         \
+	X(LIMIT_EVENTS, 1024, "events", "io and irq events together: each costs the host an fd or two")         \
+	X(LIMIT_HINT_DETAILS, 32, "details", "register matches of a hint, as the API says")                     \
+	X(LIMIT_GSI, 4095, "GSI", "the highest GSI: KVM routes 4096 of them (KVM_MAX_IRQ_ROUTES)")              \
+	X(LIMIT_IRQ_ROUTES, 4096, "routes", "of a routing table: what KVM takes (KVM_MAX_IRQ_ROUTES)")          \
+	X(LIMIT_CPUID_ENTRIES, 256, "entries", "of a CPUID table: what KVM takes (KVM_MAX_CPUID_ENTRIES)")      \
+	X(LIMIT_MSRS, 255, "MSRs", "of one request: KVM takes fewer than 256 (MAX_IO_MSRS)")                    \
+	X(LIMIT_DIRTY_LOG_BYTES, 196608, "bytes", "of a dirty log in a reply: what a socket buffer holds")      \
 	X(LIMIT_GUEST_ADDRESS_BITS, 52, "bits", "of a guest-physical address, where KVM does not say fewer")    \
 	X(LIMIT_FD_RESERVE, 16, "fds", "kept free for the host's own needs")                                    \
 	X(LIMIT_LOG_LINES_PER_SECOND, 200, "lines", "of the plugin's stderr, and of what a peer causes")        \

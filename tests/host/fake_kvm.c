@@ -78,6 +78,29 @@ static int refuse(int code)
 	return -1;
 }
 
+static int get_msr_list(struct kvm_msr_list *list)
+{
+	uint32_t room = list->nmsrs;
+	list->nmsrs = FAKE_MSRS;
+	if (room < FAKE_MSRS)
+		return refuse(E2BIG);
+	for (uint32_t i = 0; i < FAKE_MSRS; i++)
+		list->indices[i] = FAKE_MSR_FIRST + i;
+	return 0;
+}
+
+/* Two leaves, told apart by `mark`; the second has an index. */
+static int get_cpuid(struct kvm_cpuid2 *cpuid, uint32_t mark)
+{
+	if (cpuid->nent < 2)
+		return refuse(E2BIG);
+	cpuid->nent = 2;
+	cpuid->entries[0] = (struct kvm_cpuid_entry2){.function = mark, .eax = 1, .ebx = 2, .ecx = 3, .edx = 4};
+	cpuid->entries[1] = (struct kvm_cpuid_entry2){
+	    .function = mark + 1, .index = 7, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX, .edx = UINT32_MAX};
+	return 0;
+}
+
 static int device_ioctl(unsigned long request, void *argument)
 {
 	switch (request) {
@@ -101,6 +124,10 @@ static int device_ioctl(unsigned long request, void *argument)
 		}
 		return 0;
 	}
+	case KVM_GET_EMULATED_CPUID:
+		return get_cpuid(argument, FAKE_EMULATED_LEAF);
+	case KVM_GET_MSR_INDEX_LIST:
+		return get_msr_list(argument);
 	default:
 		return refuse(ENOTTY);
 	}
@@ -130,6 +157,77 @@ static int create_vcpu(uint32_t id)
 	return fd;
 }
 
+static int io_event_ioctl(const struct kvm_ioeventfd *event)
+{
+	size_t i = 0;
+	while (i < fake_kvm.io_event_count &&
+	       (fake_kvm.io_events[i].addr != event->addr || fake_kvm.io_events[i].len != event->len ||
+	        fake_kvm.io_events[i].datamatch != event->datamatch ||
+	        (fake_kvm.io_events[i].flags ^ event->flags) & ~KVM_IOEVENTFD_FLAG_DEASSIGN))
+		i++;
+	if (event->flags & KVM_IOEVENTFD_FLAG_DEASSIGN) {
+		if (i == fake_kvm.io_event_count)
+			return refuse(ENOENT);
+		fake_kvm.io_events[i] = fake_kvm.io_events[--fake_kvm.io_event_count];
+		return 0;
+	}
+	if (i < fake_kvm.io_event_count)
+		return refuse(EEXIST);
+	if (fake_kvm.io_event_count == FAKE_EVENTS_MAX)
+		return refuse(ENOSPC);
+	fake_kvm.io_events[fake_kvm.io_event_count++] = *event;
+	return 0;
+}
+
+static int irq_event_ioctl(const struct kvm_irqfd *event)
+{
+	if (event->flags & KVM_IRQFD_FLAG_DEASSIGN) {
+		for (size_t i = 0; i < fake_kvm.irq_event_count; i++) {
+			if (fake_kvm.irq_events[i].fd == event->fd && fake_kvm.irq_events[i].gsi == event->gsi)
+				fake_kvm.irq_events[i] = fake_kvm.irq_events[--fake_kvm.irq_event_count];
+		}
+		return 0;
+	}
+	if (fake_kvm.irq_event_count == FAKE_EVENTS_MAX)
+		return refuse(ENOSPC);
+	fake_kvm.irq_events[fake_kvm.irq_event_count++] = *event;
+	return 0;
+}
+
+/* Like KVM, which writes whole 64-bit words. */
+static int get_dirty_log(const struct kvm_dirty_log *log)
+{
+	if (log->slot >= FAKE_SLOTS_MAX || !(fake_kvm.slots[log->slot].flags & KVM_MEM_LOG_DIRTY_PAGES))
+		return refuse(ENOENT);
+	uint64_t pages = fake_kvm.slots[log->slot].memory_size / 4096;
+	memset(log->dirty_bitmap, 0, (pages + 63) / 64 * 8);
+	memset(log->dirty_bitmap, 0xff, pages / 8);
+	for (uint64_t page = pages & ~UINT64_C(7); page < pages; page++)
+		((uint8_t *)log->dirty_bitmap)[page / 8] |= (uint8_t)(1 << page % 8);
+	fake_kvm.dirty_logs++;
+	return 0;
+}
+
+static int set_routing(const struct kvm_irq_routing *routing)
+{
+	if (routing->nr > FAKE_ROUTES_MAX)
+		return refuse(EINVAL);
+	fake_kvm.route_count = routing->nr;
+	memcpy(fake_kvm.routes, routing->entries, routing->nr * sizeof(routing->entries[0]));
+	return 0;
+}
+
+static int chip_ioctl(unsigned long request, struct kvm_irqchip *chip)
+{
+	if (chip->chip_id >= sizeof(fake_kvm.chips) / sizeof(fake_kvm.chips[0]))
+		return refuse(EINVAL);
+	if (request == KVM_GET_IRQCHIP)
+		memcpy(&chip->chip, &fake_kvm.chips[chip->chip_id].chip, sizeof(chip->chip));
+	else
+		fake_kvm.chips[chip->chip_id] = *chip;
+	return 0;
+}
+
 static int vm_ioctl(unsigned long request, void *argument)
 {
 	switch (request) {
@@ -143,9 +241,64 @@ static int vm_ioctl(unsigned long request, void *argument)
 		return set_slot(argument);
 	case KVM_CREATE_VCPU:
 		return create_vcpu((uint32_t)(unsigned long)argument);
+	case KVM_IOEVENTFD:
+		return io_event_ioctl(argument);
+	case KVM_IRQFD:
+		return irq_event_ioctl(argument);
+	case KVM_IRQ_LINE:
+		fake_kvm.line = *(const struct kvm_irq_level *)argument;
+		return 0;
+	case KVM_GET_DIRTY_LOG:
+		return get_dirty_log(argument);
+	case KVM_SET_GSI_ROUTING:
+		return set_routing(argument);
+	case KVM_GET_IRQCHIP:
+	case KVM_SET_IRQCHIP:
+		return chip_ioctl(request, argument);
+	case KVM_GET_PIT2:
+		*(struct kvm_pit_state2 *)argument = fake_kvm.pit;
+		return 0;
+	case KVM_SET_PIT2:
+		fake_kvm.pit = *(const struct kvm_pit_state2 *)argument;
+		return 0;
+	case KVM_GET_CLOCK:
+		*(struct kvm_clock_data *)argument = fake_kvm.clock;
+		return 0;
+	case KVM_SET_CLOCK:
+		fake_kvm.clock = *(const struct kvm_clock_data *)argument;
+		return 0;
+	case KVM_SET_IDENTITY_MAP_ADDR:
+		fake_kvm.identity_map = *(const uint64_t *)argument;
+		return 0;
 	default:
 		return refuse(ENOTTY);
 	}
+}
+
+/* Like KVM, stop at the first MSR that there is not, and say how many were done. */
+static int msrs_ioctl(struct fake_vcpu *vcpu, struct kvm_msrs *msrs, bool set)
+{
+	uint32_t i = 0;
+	for (; i < msrs->nmsrs; i++) {
+		struct kvm_msr_entry *entry = &msrs->entries[i];
+		if (entry->index < FAKE_MSR_FIRST || entry->index >= FAKE_MSR_FIRST + FAKE_MSRS)
+			break;
+		uint64_t *value = &vcpu->msrs[entry->index - FAKE_MSR_FIRST];
+		if (set)
+			*value = entry->data;
+		else
+			entry->data = *value;
+	}
+	return (int)i;
+}
+
+static int set_cpuid(struct fake_vcpu *vcpu, const struct kvm_cpuid2 *cpuid)
+{
+	if (cpuid->nent > FAKE_CPUID_MAX)
+		return refuse(E2BIG);
+	memcpy(vcpu->cpuid, cpuid->entries, cpuid->nent * sizeof(cpuid->entries[0]));
+	vcpu->cpuid_count = cpuid->nent;
+	return 0;
 }
 
 static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *argument)
@@ -168,7 +321,20 @@ static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *argum
 	STATE(xcrs, KVM_GET_XCRS, KVM_SET_XCRS)
 	STATE(events, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS)
 #undef STATE
-	return refuse(ENOTTY);
+	switch (request) {
+	case KVM_GET_MSRS:
+	case KVM_SET_MSRS:
+		return msrs_ioctl(vcpu, argument, request == KVM_SET_MSRS);
+	case KVM_SET_CPUID2:
+		return set_cpuid(vcpu, argument);
+	case KVM_GET_SUPPORTED_HV_CPUID:
+		return get_cpuid(argument, FAKE_HYPERV_LEAF);
+	case KVM_ENABLE_CAP:
+		vcpu->capability = ((const struct kvm_enable_cap *)argument)->cap;
+		return 0;
+	default:
+		return refuse(ENOTTY);
+	}
 }
 
 int fake_kvm_idle(struct fake_vcpu *vcpu)

@@ -8,8 +8,17 @@
 
 #include "kvm/kvm.h"
 
-#define FAKE_VCPUS_MAX 128
-#define FAKE_SLOTS_MAX 1024
+#define FAKE_VCPUS_MAX  128
+#define FAKE_SLOTS_MAX  1024
+#define FAKE_EVENTS_MAX 2048
+#define FAKE_CPUID_MAX  256
+#define FAKE_ROUTES_MAX 4096
+/* The MSRs that there are: FAKE_MSR_FIRST and so on. */
+#define FAKE_MSR_FIRST 0x10
+#define FAKE_MSRS      300
+/* The first of the two leaves of a CPUID table. */
+#define FAKE_EMULATED_LEAF 0x100
+#define FAKE_HYPERV_LEAF   0x40000000
 /* Where a port access has its data in the shared page's file, as KVM does it: one page behind struct kvm_run. */
 #define FAKE_IO_OFFSET 4096
 #define FAKE_RUN_BYTES (3 * 4096)
@@ -26,6 +35,10 @@ struct fake_vcpu {
 	struct kvm_mp_state mp_state;
 	struct kvm_xcrs xcrs;
 	struct kvm_vcpu_events events;
+	uint64_t msrs[FAKE_MSRS];
+	struct kvm_cpuid_entry2 cpuid[FAKE_CPUID_MAX];
+	uint32_t cpuid_count;
+	uint32_t capability; /* enabled last */
 };
 
 /* KVM_RUN: fill vcpu->run and return 0, or return a positive errno. */
@@ -42,6 +55,18 @@ struct fake_kvm {
 	struct fake_vcpu vcpus[FAKE_VCPUS_MAX];
 	size_t vcpu_count;
 	struct kvm_userspace_memory_region slots[FAKE_SLOTS_MAX]; /* by number; memory_size 0: free */
+	unsigned int dirty_logs; /* how often one was read: each time all is dirty */
+	struct kvm_ioeventfd io_events[FAKE_EVENTS_MAX];
+	size_t io_event_count;
+	struct kvm_irqfd irq_events[FAKE_EVENTS_MAX];
+	size_t irq_event_count;
+	struct kvm_irq_routing_entry routes[FAKE_ROUTES_MAX];
+	uint32_t route_count;
+	struct kvm_irq_level line; /* set last */
+	struct kvm_irqchip chips[3];
+	struct kvm_pit_state2 pit;
+	struct kvm_clock_data clock;
+	uint64_t identity_map;
 };
 
 extern struct fake_kvm fake_kvm;

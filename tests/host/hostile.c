@@ -134,9 +134,10 @@ static void attack_session(struct attack *attack)
 /* Take back what was made, so that two rounds can be compared. */
 static void clean_up(struct session_rig *rig)
 {
-	for (uint32_t id = 0; id < 64; id++)
-		objects_destroy(&rig->session.objects, rig->vm, id);
-	assert_int_equal(fake_kvm_slots(), 0);
+	struct objects *objects = &rig->session.objects;
+	while (objects->count > 0)
+		assert_int_equal(objects_destroy(objects, rig->vm, objects->sorted[0].id), 0);
+	assert_int_equal(fake_kvm_slots() + fake_kvm.io_event_count + fake_kvm.irq_event_count, 0);
 	ranges_fini(&rig->session.ranges);
 	assert_int_equal(ranges_init(&rig->session.ranges, 2), 0);
 }

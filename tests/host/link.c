@@ -35,12 +35,12 @@ static const struct row {
     {wire_VcpuRequest_resume_tag, EPROTO, GOES_ON, GOES_ON, ENDS_LINK},
     {wire_VcpuRequest_get_state_tag, EPROTO, 0, ENODEV, EBUSY},
     {wire_VcpuRequest_set_state_tag, EPROTO, EINVAL, ENODEV, EBUSY}, /* without bytes */
-    {wire_VcpuRequest_get_msrs_tag, EPROTO, ENOSYS, ENODEV, EBUSY},
-    {wire_VcpuRequest_set_msrs_tag, EPROTO, ENOSYS, ENODEV, EBUSY},
-    {wire_VcpuRequest_set_cpuid_tag, EPROTO, ENOSYS, ENODEV, EBUSY},
+    {wire_VcpuRequest_get_msrs_tag, EPROTO, 0, ENODEV, EBUSY},
+    {wire_VcpuRequest_set_msrs_tag, EPROTO, 0, ENODEV, EBUSY},
+    {wire_VcpuRequest_set_cpuid_tag, EPROTO, 0, ENODEV, EBUSY},
     {wire_VcpuRequest_shutdown_tag, ENDS_LINK, ENDS_LINK, ENDS_LINK, ENDS_LINK},
-    {wire_VcpuRequest_get_hyperv_cpuid_tag, EPROTO, ENOSYS, ENODEV, EBUSY},
-    {wire_VcpuRequest_enable_capability_tag, EPROTO, ENOSYS, ENODEV, EBUSY},
+    {wire_VcpuRequest_get_hyperv_cpuid_tag, EPROTO, 0, ENODEV, EBUSY},
+    {wire_VcpuRequest_enable_capability_tag, EPROTO, EINVAL, ENODEV, EBUSY}, /* of no number that is allowed */
 };
 
 /* The request at hand is the last thing that was sent; check what comes of it. */

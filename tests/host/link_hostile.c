@@ -415,7 +415,7 @@ static void test_no_socketpair(void **state)
 	for (int left = 0; left < 2; left++) {
 		struct vcpu_link link;
 		calls_left = left;
-		assert_int_equal(link_init(&link, 0, &rig->ranges, 0, true), -ENFILE);
+		assert_int_equal(link_init(&link, 0, &rig->ranges, &rig->hints, 0, true), -ENFILE);
 		assert_int_equal(count_open_fds(), before);
 	}
 }

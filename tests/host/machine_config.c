@@ -60,19 +60,18 @@ static void test_plugin(void **state)
 {
 	(void)state;
 	static const struct plugvm_fd_map socket_number = {.fd = 0, .number = 3};
-	static const int codes[] = {EINVAL, EINVAL, ENOSYS, ENOSYS, EINVAL};
-	struct plugvm_machine_config wrong[5];
-	for (size_t i = 0; i < 5; i++)
+	static const int codes[] = {EINVAL, EINVAL, ENOSYS, EINVAL};
+	struct plugvm_machine_config wrong[4];
+	for (size_t i = 0; i < 4; i++)
 		wrong[i] = good;
 	wrong[0].path = NULL;
 	wrong[1].path = "";
 	wrong[2].jail = (struct plugvm_jail *)&wrong; /* any at all */
-	wrong[3].tap_count = 1;
-	wrong[4].fds = &socket_number;
-	wrong[4].fd_count = 1;
+	wrong[3].fds = &socket_number;
+	wrong[3].fd_count = 1;
 
 	int fds_before = count_open_fds();
-	for (size_t i = 0; i < 5; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		struct plugvm_machine *machine;
 		struct plugvm_result result;
 		struct plugvm_error error;

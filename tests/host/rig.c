@@ -75,7 +75,7 @@ int session_rig_teardown(void **state)
 
 int rig_send(int socket, const wire_MainRequest *request, int fd, size_t fd_count)
 {
-	uint8_t data[512];
+	static uint8_t data[LIMIT_REQUEST_BYTES];
 	int fds[PACKET_FDS_MAX];
 	ssize_t size = wire_encode_main_request(request, data, sizeof(data));
 	assert_true(size >= 0);
@@ -105,7 +105,8 @@ void rig_receive(int socket, struct answer_packet *out_answer)
 		out_answer->result = -ECONNRESET;
 		return;
 	}
-	assert_int_equal(wire_decode_main_response(packet.data, packet.size, &out_answer->message), 0);
+	const struct wire_arena elements = {out_answer->elements, sizeof(out_answer->elements)};
+	assert_int_equal(wire_decode_main_response(packet.data, packet.size, &elements, &out_answer->message), 0);
 	/* Success names the request that it belongs to, and no failure comes with anything. */
 	if (out_answer->message.error) {
 		assert_int_equal(out_answer->message.which_message, 0);
@@ -160,9 +161,10 @@ void link_rig_init(struct link_rig *rig, unsigned int answer_timeout_ms)
 	assert_int_equal(plugvm_vcpu_new(rig->vm, 0, &rig->vcpu, NULL), 0);
 	rig->fake = fake_kvm_vcpu(0);
 	assert_int_equal(ranges_init(&rig->ranges, 1), 0);
-	assert_int_equal(ranges_reserve(&rig->ranges, ADDRESS_SPACE_PORT, 0x100, 0x100, &id), 0);
-	assert_int_equal(ranges_reserve(&rig->ranges, ADDRESS_SPACE_MMIO, 0x1000, 0x1000, &id), 0);
-	assert_int_equal(link_init(&rig->link, 0, &rig->ranges, answer_timeout_ms, false), 0);
+	assert_int_equal(ranges_reserve(&rig->ranges, ADDRESS_SPACE_PORT, 0x100, 0x100, false, &id), 0);
+	assert_int_equal(ranges_reserve(&rig->ranges, ADDRESS_SPACE_MMIO, 0x1000, 0x1000, false, &id), 0);
+	assert_int_equal(hints_init(&rig->hints, 1), 0);
+	assert_int_equal(link_init(&rig->link, 0, &rig->ranges, &rig->hints, answer_timeout_ms, false), 0);
 	rig->requests = fd_take(&rig->link.plugin_ends[0]);
 	rig->events = fd_take(&rig->link.plugin_ends[1]);
 	set_patience(rig->events);
@@ -175,6 +177,7 @@ void link_rig_fini(struct link_rig *rig)
 	fd_close(&rig->requests);
 	fd_close(&rig->events);
 	ranges_fini(&rig->ranges);
+	hints_fini(&rig->hints);
 	plugvm_vcpu_free(&rig->vcpu);
 	plugvm_vm_free(&rig->vm);
 	plugvm_kvm_free(&rig->kvm);
@@ -278,7 +281,8 @@ bool link_take(struct link_rig *rig, struct link_frame *out_frame)
 	ssize_t header = wire_frame_parse(packet.data, packet.size, &size);
 	assert_true(header > 0);
 	assert_int_equal(packet.size, (size_t)header + size);
-	assert_int_equal(wire_decode_vcpu_response(packet.data + header, size, &out_frame->message), 0);
+	const struct wire_arena elements = {out_frame->elements, sizeof(out_frame->elements)};
+	assert_int_equal(wire_decode_vcpu_response(packet.data + header, size, &elements, &out_frame->message), 0);
 	return true;
 }
 

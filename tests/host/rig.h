@@ -52,7 +52,8 @@ struct answer_packet {
 	wire_MainResponse message;
 	int fds[ANSWER_FDS_MAX];
 	size_t fd_count;
-	uint8_t data[4096]; /* of bytes fields */
+	uint8_t data[LIMIT_RESPONSE_BYTES]; /* of bytes fields */
+	uint64_t elements[4096];            /* of repeated fields */
 };
 
 /* Send a request with fds, all of them `fd`. Returns 0 or -errno. */
@@ -75,6 +76,7 @@ struct link_rig {
 	struct plugvm_vcpu *vcpu;
 	struct fake_vcpu *fake;
 	struct ranges ranges;
+	struct hints hints;
 	struct vcpu_link link;
 	int requests; /* the plugin's ends */
 	int events;
@@ -106,6 +108,7 @@ void link_resume(struct link_rig *rig, const void *data, size_t size);
 
 struct link_frame {
 	uint8_t bytes[LINK_RESPONSE_BYTES + WIRE_FRAME_HEADER_MAX];
+	uint64_t elements[LIMIT_CPUID_ENTRIES * sizeof(wire_CpuidEntry) / 8]; /* of repeated fields */
 	wire_VcpuResponse message;
 };
 /* Take the next frame; false if the channel has ended. */

@@ -41,7 +41,7 @@ static int ask(pb_size_t tag, int *fds, size_t fd_capacity, size_t *out_fd_count
 	wire_MainResponse response;
 	if (packet_send(MAIN_SOCKET, data, (size_t)size, NULL, 0, 0) < 0 ||
 	    packet_recv(MAIN_SOCKET, &packet, 0) < 0 || packet.size == 0 ||
-	    wire_decode_main_response(data, packet.size, &response) < 0)
+	    wire_decode_main_response(data, packet.size, NULL, &response) < 0)
 		_exit(BROKEN);
 	*out_fd_count = packet.fd_count;
 	return response.error;
@@ -73,7 +73,7 @@ static bool answer(const int fds[2], bool only_init)
 	uint32_t body;
 	wire_VcpuResponse response;
 	ssize_t header = wire_frame_parse(frame, (size_t)size, &body);
-	if (header <= 0 || wire_decode_vcpu_response(frame + header, body, &response) < 0)
+	if (header <= 0 || wire_decode_vcpu_response(frame + header, body, NULL, &response) < 0)
 		_exit(BROKEN + 1);
 	const wire_VcpuResponse_Wait *wait = &response.message.wait;
 	bool is_io = wait->which_exit == wire_VcpuResponse_Wait_io_tag;

@@ -47,6 +47,12 @@ static const struct row {
 		wire_MainRequest_Destroy destroy;
 		wire_MainRequest_CheckExtension check_extension;
 		wire_MainRequest_ReserveRange reserve_range;
+		wire_MainRequest_SetIrq set_irq;
+		wire_MainRequest_GetState get_state;
+		wire_MainRequest_SetIdentityMapAddr set_identity_map_addr;
+		wire_MainRequest_PauseVcpus pause_vcpus;
+		wire_MainRequest_SetCallHint set_call_hint;
+		wire_MainRequest_MemoryDirtyLog dirty_log;
 	} content;
 	int expected[COLUMNS];
 	bool with_memfd;
@@ -55,33 +61,41 @@ static const struct row {
     {0, {{0}}, EVERYWHERE(ENOTTY), false, 0},
     {CREATE(1, memory, {.start = 0x1000, .length = 0x1000}), NEEDS_VM(0), true, 0},
     {CREATE(1, memory, {.start = 0x1000, .length = 0x1000}), NEEDS_VM(EBADF), false, 0},
-    {CREATE(1, io_event, {.address = 1}), NEEDS_VM(ENOSYS), false, 0},
+    {CREATE(1, io_event, {.address = 1, .length = 2}), NEEDS_VM(0), false, 1},
     {CREATE(1, io_event, {.address = 1}), NEEDS_VM(EINVAL), true, 0},
-    {CREATE(1, irq_event, {.irq_id = 1}), NEEDS_VM(ENOSYS), false, 0},
+    {CREATE(1, io_event, {.address = 0x10000}), NEEDS_VM(EINVAL), false, 0},
+    {CREATE(1, io_event, {.space = (wire_AddressSpace)2}), NEEDS_VM(EINVAL), false, 0},
+    {CREATE(1, irq_event, {.irq_id = 1}), NEEDS_VM(0), false, 2},
+    {CREATE(1, irq_event, {.irq_id = LIMIT_GSI}), NEEDS_VM(0), false, 2},
+    {CREATE(1, irq_event, {.irq_id = LIMIT_GSI + 1}), NEEDS_VM(EINVAL), false, 0},
+    {CREATE(1, irq_event, {.irq_id = 1}), NEEDS_VM(EINVAL), true, 0},
     {SERVED(create, {.id = 1}), NEEDS_VM(ENOTTY), false, 0},
     {SERVED(destroy, {.id = 1}), NEEDS_VM(ENOENT), false, 0},
     {wire_MainRequest_new_connection_tag, {{0}}, EVERYWHERE(0), false, 1},
     {wire_MainRequest_get_shutdown_eventfd_tag, {{0}}, EVERYWHERE(0), false, 1},
     {SERVED(check_extension, {.extension = KVM_CAP_IRQCHIP}), NEEDS_VM(0), false, 0},
-    {wire_MainRequest_get_supported_cpuid_tag, {{0}}, EVERYWHERE(ENOSYS), false, 0},
-    {wire_MainRequest_get_emulated_cpuid_tag, {{0}}, EVERYWHERE(ENOSYS), false, 0},
-    {wire_MainRequest_get_msr_index_list_tag, {{0}}, EVERYWHERE(ENOSYS), false, 0},
-    {wire_MainRequest_get_net_config_tag, {{0}}, EVERYWHERE(ENOSYS), false, 0},
+    {wire_MainRequest_get_supported_cpuid_tag, {{0}}, NEEDS_VM(0), false, 0},
+    {wire_MainRequest_get_emulated_cpuid_tag, {{0}}, NEEDS_VM(0), false, 0},
+    {wire_MainRequest_get_msr_index_list_tag, {{0}}, NEEDS_VM(0), false, 0},
+    {wire_MainRequest_get_net_config_tag, {{0}}, EVERYWHERE(ENODATA), false, 0},
     {SERVED(reserve_range, {.start = 0x3f8, .length = 8}), EVERYWHERE(0), false, 0},
     {SERVED(reserve_range, {.start = 0x3f8}), EVERYWHERE(ENOENT), false, 0},
     {SERVED(reserve_range, {.start = 0xffff, .length = 2}), EVERYWHERE(EINVAL), false, 0},
     {SERVED(reserve_range, {.space = (wire_AddressSpace)2, .length = 2}), EVERYWHERE(EINVAL), false, 0},
-    {SERVED(reserve_range, {.length = 2, .async_write = true}), EVERYWHERE(ENOSYS), false, 0},
-    {wire_MainRequest_set_irq_tag, {{0}}, NEEDS_VM(ENOSYS), false, 0},
-    {wire_MainRequest_set_irq_routing_tag, {{0}}, NEEDS_VM(ENOSYS), false, 0},
-    {wire_MainRequest_get_state_tag, {{0}}, NEEDS_VM(ENOSYS), false, 0},
-    {wire_MainRequest_set_state_tag, {{0}}, NEEDS_VM(ENOSYS), false, 0},
-    {wire_MainRequest_set_identity_map_addr_tag, {{0}}, NEEDS_VM(ENOSYS), false, 0},
-    {wire_MainRequest_pause_vcpus_tag, {{0}}, EVERYWHERE(ENOSYS), false, 0},
+    {SERVED(reserve_range, {.length = 2, .async_write = true}), EVERYWHERE(0), false, 0},
+    {SERVED(set_irq, {.irq_id = LIMIT_GSI, .active = true}), NEEDS_VM(0), false, 0},
+    {SERVED(set_irq, {.irq_id = LIMIT_GSI + 1}), NEEDS_VM(EINVAL), false, 0},
+    {wire_MainRequest_set_irq_routing_tag, {{0}}, NEEDS_VM(0), false, 0},
+    {wire_MainRequest_get_state_tag, {{0}}, NEEDS_VM(0), false, 0},
+    {SERVED(get_state, {.set = (wire_MainRequest_StateSet)5}), NEEDS_VM(EINVAL), false, 0},
+    {wire_MainRequest_set_state_tag, {{0}}, NEEDS_VM(EINVAL), false, 0}, /* without bytes */
+    {SERVED(set_identity_map_addr, {.address = 0xfffbc000}), NEEDS_VM(0), false, 0},
+    {SERVED(pause_vcpus, {.cpu_mask = UINT64_MAX}), EVERYWHERE(0), false, 0},
     {wire_MainRequest_get_vcpus_tag, {{0}}, EVERYWHERE(0), false, 4},
     {wire_MainRequest_start_tag, {{0}}, {0, EINVAL, ECANCELED, EINVAL, 0}, false, 0},
-    {wire_MainRequest_set_call_hint_tag, {{0}}, EVERYWHERE(ENOSYS), false, 0},
-    {wire_MainRequest_dirty_log_tag, {{0}}, NEEDS_VM(ENOSYS), false, 0},
+    {wire_MainRequest_set_call_hint_tag, {{0}}, EVERYWHERE(0), false, 0},
+    {SERVED(set_call_hint, {.space = (wire_AddressSpace)2}), EVERYWHERE(EINVAL), false, 0},
+    {SERVED(dirty_log, {.id = 1}), NEEDS_VM(ENOENT), false, 0},
 };
 
 static void bring_to(struct session_rig *rig, enum column column)

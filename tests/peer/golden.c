@@ -114,9 +114,8 @@ struct meaning {
 			.message = {.member = __VA_ARGS__}                 \
 		}                                                          \
 	}
-#define EMPTY                    \
-	{                        \
-		.dummy_field = 0 \
+#define EMPTY \
+	{     \
 	}
 #define CREATE(object_id, kind, ...)                                                     \
 	MAIN_REQUEST(create, {.id = (object_id),                                         \
@@ -269,7 +268,7 @@ static const struct meaning vcpu_responses[] = {
 #define CODEC(name)                                                                                \
 	static int decode_##name(const uint8_t *data, size_t size, union message *out_message)     \
 	{                                                                                          \
-		return wire_decode_##name(data, size, &out_message->name);                         \
+		return wire_decode_##name(data, size, NULL, &out_message->name);                   \
 	}                                                                                          \
 	static ssize_t encode_##name(const union message *message, uint8_t *data, size_t capacity) \
 	{                                                                                          \

@@ -45,7 +45,8 @@ def tree(root):
             for d in directories
             if d not in SKIPPED_DIRECTORIES and not os.path.exists(os.path.join(directory, d, "build.ninja"))
         )
-        for name in sorted(files):
+        # In a linked worktree .git is a file.
+        for name in sorted(set(files) - SKIPPED_DIRECTORIES):
             yield os.path.relpath(os.path.join(directory, name), root)
 
 

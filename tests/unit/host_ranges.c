@@ -47,21 +47,21 @@ static void test_edges(void **state)
 {
 	struct ranges *ranges = *state;
 	uint32_t id = 42;
-	assert_int_equal(ranges_reserve(ranges, MMIO, 0, 0, &id), -EINVAL);
-	assert_int_equal(ranges_reserve(ranges, PORT, 0xffff, 2, &id), -EINVAL);
-	assert_int_equal(ranges_reserve(ranges, PORT, 0x10000, 1, &id), -EINVAL);
-	assert_int_equal(ranges_reserve(ranges, PORT, 0, 0x10001, &id), -EINVAL);
-	assert_int_equal(ranges_reserve(ranges, MMIO, UINT64_MAX, 2, &id), -EINVAL);
-	assert_int_equal(ranges_reserve(ranges, MMIO, 2, UINT64_MAX, &id), -EINVAL);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 0, 0, false, &id), -EINVAL);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0xffff, 2, false, &id), -EINVAL);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0x10000, 1, false, &id), -EINVAL);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0, 0x10001, false, &id), -EINVAL);
+	assert_int_equal(ranges_reserve(ranges, MMIO, UINT64_MAX, 2, false, &id), -EINVAL);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 2, UINT64_MAX, false, &id), -EINVAL);
 	assert_int_equal(id, 42);
 	assert_int_equal(ranges_count(ranges), 0);
 
-	assert_int_equal(ranges_reserve(ranges, MMIO, UINT64_MAX, 1, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, MMIO, UINT64_MAX, 1, false, &id), 0);
 	assert_int_equal(id, 0);
-	assert_int_equal(ranges_reserve(ranges, MMIO, 0, 1, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 0, 1, false, &id), 0);
 	assert_int_equal(id, 1);
-	assert_int_equal(ranges_reserve(ranges, PORT, 0xffff, 1, &id), 0);
-	assert_int_equal(ranges_reserve(ranges, PORT, 0, 1, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0xffff, 1, false, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0, 1, false, &id), 0);
 	assert_true(finds(ranges, MMIO, UINT64_MAX, 1, UINT64_MAX));
 	assert_true(finds(ranges, MMIO, UINT64_MAX, 8, UINT64_MAX));
 	assert_true(finds(ranges, MMIO, UINT64_MAX - 3, 4, UINT64_MAX));
@@ -73,14 +73,14 @@ static void test_edges(void **state)
 	assert_true(finds(ranges, PORT, 0, 1, 0));
 	assert_true(finds_none(ranges, PORT, 1, 4));
 	/* The whole space at once does not go any more, and does once all is released. */
-	assert_int_equal(ranges_reserve(ranges, MMIO, 1, UINT64_MAX, &id), -EPERM);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 1, UINT64_MAX, false, &id), -EPERM);
 	assert_int_equal(ranges_release(ranges, MMIO, UINT64_MAX), 0);
-	assert_int_equal(ranges_reserve(ranges, MMIO, 1, UINT64_MAX, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 1, UINT64_MAX, false, &id), 0);
 	assert_true(finds(ranges, MMIO, 0x1234, 8, 1));
 	assert_true(finds(ranges, MMIO, 0, 8, 0));
 	assert_int_equal(ranges_release(ranges, PORT, 0), 0);
 	assert_int_equal(ranges_release(ranges, PORT, 0xffff), 0);
-	assert_int_equal(ranges_reserve(ranges, PORT, 0, 0x10000, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0, 0x10000, false, &id), 0);
 	assert_int_equal(ranges_count(ranges), 3);
 }
 
@@ -88,16 +88,16 @@ static void test_overlap(void **state)
 {
 	struct ranges *ranges = *state;
 	uint32_t id;
-	assert_int_equal(ranges_reserve(ranges, PORT, 100, 10, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, PORT, 100, 10, false, &id), 0);
 	static const struct {
 		uint64_t start, length;
 		int result;
 	} cases[] = {{100, 10, -EPERM}, {99, 2, -EPERM}, {109, 1, -EPERM}, {90, 30, -EPERM},
 	             {105, 1, -EPERM},  {99, 1, 0},      {110, 1, 0}};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(ranges_reserve(ranges, PORT, cases[i].start, cases[i].length, &id),
+		assert_int_equal(ranges_reserve(ranges, PORT, cases[i].start, cases[i].length, false, &id),
 		                 cases[i].result);
-	assert_int_equal(ranges_reserve(ranges, MMIO, 100, 10, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 100, 10, false, &id), 0);
 
 	assert_int_equal(ranges_release(ranges, PORT, 101), -ENOENT);
 	assert_int_equal(ranges_release(ranges, PORT, 98), -ENOENT);
@@ -113,8 +113,8 @@ static void test_straddling_access(void **state)
 {
 	struct ranges *ranges = *state;
 	uint32_t id;
-	assert_int_equal(ranges_reserve(ranges, MMIO, 0x1000, 4, &id), 0);
-	assert_int_equal(ranges_reserve(ranges, MMIO, 0x1008, 4, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 0x1000, 4, false, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 0x1008, 4, false, &id), 0);
 	assert_true(finds(ranges, MMIO, 0x1003, 8, 0x1000));
 	assert_true(finds(ranges, MMIO, 0x0ffd, 4, 0x1000));
 	assert_true(finds(ranges, MMIO, 0x0ffd, 64, 0x1000));
@@ -130,7 +130,7 @@ static void test_ids(void **state)
 	for (uint32_t i = 0; i < 100; i++) {
 		uint32_t id;
 		struct range found;
-		assert_int_equal(ranges_reserve(ranges, PORT, 5, 1, &id), 0);
+		assert_int_equal(ranges_reserve(ranges, PORT, 5, 1, false, &id), 0);
 		assert_int_equal(id, i);
 		assert_true(ranges_find(ranges, 3, PORT, 5, 1, &found));
 		assert_int_equal(found.id, id);
@@ -144,14 +144,14 @@ static void test_limit(void **state)
 	struct ranges *ranges = *state;
 	uint32_t id;
 	for (uint64_t i = 0; i < LIMIT_RANGES; i++)
-		assert_int_equal(ranges_reserve(ranges, i % 2 ? PORT : MMIO, i * 2, 1, &id), 0);
+		assert_int_equal(ranges_reserve(ranges, i % 2 ? PORT : MMIO, i * 2, 1, false, &id), 0);
 	assert_int_equal(ranges_count(ranges), LIMIT_RANGES);
-	assert_int_equal(ranges_reserve(ranges, MMIO, UINT64_C(1) << 40, 1, &id), -ENOSPC);
-	assert_int_equal(ranges_reserve(ranges, PORT, 0xffff, 1, &id), -ENOSPC);
-	assert_int_equal(ranges_reserve(ranges, PORT, 2, 1, &id), -EPERM);
+	assert_int_equal(ranges_reserve(ranges, MMIO, UINT64_C(1) << 40, 1, false, &id), -ENOSPC);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0xffff, 1, false, &id), -ENOSPC);
+	assert_int_equal(ranges_reserve(ranges, PORT, 2, 1, false, &id), -EPERM);
 	assert_int_equal(ranges_release(ranges, PORT, 2), 0);
-	assert_int_equal(ranges_reserve(ranges, MMIO, UINT64_C(1) << 40, 1, &id), 0);
-	assert_int_equal(ranges_reserve(ranges, PORT, 2, 1, &id), -ENOSPC);
+	assert_int_equal(ranges_reserve(ranges, MMIO, UINT64_C(1) << 40, 1, false, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, PORT, 2, 1, false, &id), -ENOSPC);
 }
 
 /* ---- The model: every reservation in no order, and a loop over all of them ---- */
@@ -215,7 +215,7 @@ static void check_against_model(struct ranges *ranges, struct model *model, unsi
 		int expected = model_reserve(model, space, start, length);
 		if (expected == 0 && model->count == MODEL_MAX)
 			return;
-		assert_int_equal(ranges_reserve(ranges, space, start, length, &id), expected);
+		assert_int_equal(ranges_reserve(ranges, space, start, length, false, &id), expected);
 		if (expected < 0)
 			return;
 		model->entries[model->count].space = space;
@@ -290,7 +290,7 @@ static void test_concurrency(void **state)
 	struct ranges ranges;
 	assert_int_equal(ranges_init(&ranges, READERS), 0);
 	uint32_t id;
-	assert_int_equal(ranges_reserve(&ranges, PORT, 0x8000, 1, &id), 0);
+	assert_int_equal(ranges_reserve(&ranges, PORT, 0x8000, 1, false, &id), 0);
 	_Atomic bool stop = false;
 	struct reader readers[READERS];
 	pthread_t threads[READERS];
@@ -302,10 +302,10 @@ static void test_concurrency(void **state)
 	unsigned int seed = 99;
 	for (int step = 0; step < 30000; step++) {
 		uint64_t start = (uint64_t)rand_r(&seed) % 64 * 16;
-		if (ranges_reserve(&ranges, MMIO, start, 8, &id) == -EPERM)
+		if (ranges_reserve(&ranges, MMIO, start, 8, false, &id) == -EPERM)
 			ranges_release(&ranges, MMIO, start);
-		if (ranges.retired_count > kept)
-			kept = ranges.retired_count;
+		if (ranges.table.retired_count > kept)
+			kept = ranges.table.retired_count;
 	}
 	atomic_store(&stop, true);
 	for (uint32_t i = 0; i < READERS; i++)
@@ -322,17 +322,17 @@ static void test_stuck_reader(void **state)
 {
 	struct ranges *ranges = *state;
 	uint32_t id;
-	assert_int_equal(ranges_reserve(ranges, PORT, 1, 1, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, PORT, 1, 1, false, &id), 0);
 	for (uint32_t reader = 0; reader < 4; reader++) {
-		atomic_store(&ranges->readers[reader].in_use, atomic_load(&ranges->current));
+		atomic_store(&ranges->table.readers[reader].in_use, atomic_load(&ranges->table.current));
 		for (uint64_t i = 0; i < 10; i++)
-			assert_int_equal(ranges_reserve(ranges, MMIO, reader * 100 + i, 1, &id), 0);
-		assert_int_equal(ranges->retired_count, reader + 1);
+			assert_int_equal(ranges_reserve(ranges, MMIO, reader * 100 + i, 1, false, &id), 0);
+		assert_int_equal(ranges->table.retired_count, reader + 1);
 	}
 	for (uint32_t reader = 0; reader < 4; reader++)
-		atomic_store(&ranges->readers[reader].in_use, NULL);
+		atomic_store(&ranges->table.readers[reader].in_use, NULL);
 	assert_int_equal(ranges_release(ranges, PORT, 1), 0);
-	assert_int_equal(ranges->retired_count, 0);
+	assert_int_equal(ranges->table.retired_count, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

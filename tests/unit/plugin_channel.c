@@ -99,7 +99,7 @@ static void expect_event(struct channel *channel, size_t size)
 static void expect_reply(struct channel *channel)
 {
 	wire_VcpuResponse response;
-	assert_int_equal(channel_next_reply(channel, &response), 0);
+	assert_int_equal(channel_next_reply(channel, NULL, &response), 0);
 	assert_int_equal(response.which_message, wire_VcpuResponse_get_state_tag);
 	check_bytes(response.message.get_state.state, 144);
 }
@@ -109,7 +109,7 @@ static void check_broken(struct channel *channel, int error)
 	wire_VcpuRequest request = {.which_message = wire_VcpuRequest_wait_tag};
 	wire_VcpuResponse response;
 	assert_int_equal(channel_next(channel, &response), error);
-	assert_int_equal(channel_next_reply(channel, &response), error);
+	assert_int_equal(channel_next_reply(channel, NULL, &response), error);
 	assert_int_equal(channel_send(channel, &request), error);
 }
 
@@ -404,7 +404,7 @@ static void test_end_before_reply(void **state)
 		put(ends.events, stream.data, stream.ends[1]);
 		fd_close(&ends.events);
 		wire_VcpuResponse response;
-		assert_int_equal(channel_next_reply(&channel, &response), -ECONNRESET);
+		assert_int_equal(channel_next_reply(&channel, NULL, &response), -ECONNRESET);
 		check_broken(&channel, -ECONNRESET);
 		close_channel(&channel, &ends);
 	}
@@ -493,7 +493,7 @@ static void check_backlog(enum fake_kind kind, size_t kept)
 	wire_VcpuResponse response;
 	put(ends.events, BYTES(2, 0x2a, 0));
 	bool fits = size + 3 <= 2 * FRAME_BYTES;
-	assert_int_equal(channel_next_reply(&channel, &response), fits ? 0 : -EPROTO);
+	assert_int_equal(channel_next_reply(&channel, NULL, &response), fits ? 0 : -EPROTO);
 	if (!fits) {
 		check_broken(&channel, -EPROTO);
 	} else {

@@ -26,7 +26,7 @@ static uint32_t expect_create(int socket)
 	assert_int_equal(packet.fd_count, 1);
 	packet_fini(&packet);
 	wire_MainRequest request;
-	assert_int_equal(wire_decode_main_request(data, packet.size, &request), 0);
+	assert_int_equal(wire_decode_main_request(data, packet.size, NULL, &request), 0);
 	assert_int_equal(request.which_message, wire_MainRequest_create_tag);
 	const wire_MainRequest_Create *create = &request.message.create;
 	assert_int_equal(create->which_constructor, wire_MainRequest_Create_memory_tag);

@@ -116,7 +116,7 @@ static void expect_set(struct fake *fake, const struct set *set, const uint8_t *
 	static uint8_t data[LIMIT_VCPU_REQUEST_BYTES];
 	size_t size = fake_read(fake, 0, data);
 	wire_VcpuRequest request;
-	assert_int_equal(wire_decode_vcpu_request(data, size, &request), 0);
+	assert_int_equal(wire_decode_vcpu_request(data, size, NULL, &request), 0);
 	assert_int_equal(request.which_message, wire_VcpuRequest_set_state_tag);
 	assert_int_equal(request.message.set_state.set, set->number);
 	assert_int_equal(request.message.set_state.state.size, set->size);
@@ -342,7 +342,7 @@ static void test_resume_with_everything(void **state)
 	static uint8_t data[LIMIT_VCPU_REQUEST_BYTES];
 	size_t size = fake_read(fake, 0, data);
 	wire_VcpuRequest request;
-	assert_int_equal(wire_decode_vcpu_request(data, size, &request), 0);
+	assert_int_equal(wire_decode_vcpu_request(data, size, NULL, &request), 0);
 	assert_int_equal(request.which_message, wire_VcpuRequest_resume_tag);
 	const wire_VcpuRequest_Resume *resume = &request.message.resume;
 	assert_int_equal(resume->data.size, 4);

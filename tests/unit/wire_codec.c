@@ -14,6 +14,10 @@
 typedef int decode_fn(const uint8_t *data, size_t size, void *out_message);
 typedef ssize_t encode_fn(const void *message, uint8_t *buffer, size_t capacity);
 
+/* Where the elements of repeated fields go. */
+static uint64_t elements[4096];
+static struct wire_arena arena = {elements, sizeof(elements)};
+
 union message {
 	wire_MainRequest main_request;
 	wire_MainResponse main_response;
@@ -24,7 +28,7 @@ union message {
 #define CALLS(name, type)                                                               \
 	static int decode_##name(const uint8_t *data, size_t size, void *out_message)   \
 	{                                                                               \
-		return wire_decode_##name(data, size, out_message);                     \
+		return wire_decode_##name(data, size, &arena, out_message);             \
 	}                                                                               \
 	static ssize_t encode_##name(const void *message, uint8_t *buffer, size_t size) \
 	{                                                                               \

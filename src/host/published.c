@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A pointer to something immutable that is replaced rarely and read on every exit.
+ */
+#include "host/published.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int published_init(struct published *published, uint32_t reader_count)
+{
+	memset(published, 0, sizeof(*published));
+	atomic_init(&published->current, NULL);
+	published->readers = aligned_alloc(_Alignof(struct published_reader),
+	                                   reader_count * sizeof(published->readers[0]));
+	/* One value per reader can be held, and one more has just been replaced. */
+	published->retired = calloc((size_t)reader_count + 1, sizeof(void *));
+	if (!published->readers || !published->retired) {
+		free(published->readers);
+		free(published->retired);
+		published->readers = NULL;
+		published->retired = NULL;
+		return -ENOMEM;
+	}
+	published->reader_count = reader_count;
+	for (uint32_t i = 0; i < reader_count; i++)
+		atomic_init(&published->readers[i].in_use, NULL);
+	return 0;
+}
+
+void published_fini(struct published *published)
+{
+	for (size_t i = 0; i < published->retired_count; i++)
+		free((void *)published->retired[i]);
+	free((void *)atomic_load_explicit(&published->current, memory_order_relaxed));
+	free(published->retired);
+	free(published->readers);
+	memset(published, 0, sizeof(*published));
+}
+
+const void *published_current(const struct published *published)
+{
+	return atomic_load_explicit(&published->current, memory_order_relaxed);
+}
+
+static bool is_announced(const struct published *published, const void *value)
+{
+	for (uint32_t i = 0; i < published->reader_count; i++) {
+		/* Pairs with the exchange in published_read(). */
+		if (atomic_load_explicit(&published->readers[i].in_use, memory_order_seq_cst) == value)
+			return true;
+	}
+	return false;
+}
+
+void published_replace(struct published *published, const void *value)
+{
+	/* Pairs with the loads in published_read(): a reader sees the new value, or is seen with the old one. */
+	const void *old = atomic_exchange_explicit(&published->current, value, memory_order_seq_cst);
+	if (old)
+		published->retired[published->retired_count++] = old;
+
+	size_t kept = 0;
+	for (size_t i = 0; i < published->retired_count; i++) {
+		if (is_announced(published, published->retired[i]))
+			published->retired[kept++] = published->retired[i];
+		else
+			free((void *)published->retired[i]);
+	}
+	published->retired_count = kept;
+}
+
+const void *published_read(struct published *published, uint32_t reader)
+{
+	_Atomic(const void *) *in_use = &published->readers[reader].in_use;
+	const void *value = atomic_load_explicit(&published->current, memory_order_seq_cst);
+	while (value) {
+		/* The load after it pairs with published_replace(): if the value is still current once it was
+		 * announced, then the writer sees the announcement before it can free the value. */
+		atomic_exchange_explicit(in_use, value, memory_order_seq_cst);
+		const void *again = atomic_load_explicit(&published->current, memory_order_seq_cst);
+		if (again == value)
+			return value;
+		value = again;
+	}
+	atomic_store_explicit(in_use, NULL, memory_order_release);
+	return NULL;
+}
+
+void published_done(struct published *published, uint32_t reader)
+{
+	/* Pairs with is_announced(): what was read was read before the value can be freed. */
+	atomic_store_explicit(&published->readers[reader].in_use, NULL, memory_order_release);
+}

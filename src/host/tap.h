@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A network tap that the operator gives to a plugin: plugvm_tap_...() of plugvm.h, and what the host asks of one. Main
+ * thread. The plugin gets a duplicate of the fd: it may change its flags and read or write packets, nothing else.
+ */
+#ifndef PLUGVM_HOST_TAP_H
+#define PLUGVM_HOST_TAP_H
+
+#include <net/if.h>
+#include <netinet/in.h>
+
+#include "plugvm.h"
+
+struct plugvm_tap {
+	int fd;
+	char name[IFNAMSIZ];
+};
+
+/* What crosvm_net_get_config() tells, as the interface has it now. */
+struct tap_config {
+	in_addr_t address; /* network byte order */
+	in_addr_t netmask;
+	uint8_t mac[6];
+};
+
+/* Returns 0 or -errno, -EADDRNOTAVAIL if the interface has no address. */
+int tap_get_config(const struct plugvm_tap *tap, struct tap_config *out_config);
+
+#endif
