@@ -68,7 +68,8 @@ static void *array_add(struct wire_array *array, size_t size, void *overflow)
 static bool decode_element(pb_istream_t *in, struct wire_array *array, const pb_msgdesc_t *fields, size_t size,
                            void *overflow)
 {
-	return pb_decode(in, fields, array_add(array, size, overflow));
+	/* What was encoded as a number is none, whatever its bytes look like. */
+	return in->callback == read_packet && pb_decode(in, fields, array_add(array, size, overflow));
 }
 
 static bool encode_elements(pb_ostream_t *out, const pb_field_t *field, const pb_msgdesc_t *fields, size_t size)
@@ -118,13 +119,13 @@ static bool encode_numbers(pb_ostream_t *out, const pb_field_t *field, size_t si
 	return ok;
 }
 
-/* nanopb calls these for one number after the other, packed or not. */
+/* nanopb calls these for one number after the other, packed or not; and once for a packed field without any. */
 bool wire_u32_field(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *field)
 {
 	uint32_t overflow;
 	if (!in)
 		return encode_numbers(out, field, sizeof(uint32_t));
-	return pb_decode_varint32(in, array_add(field->pData, sizeof(uint32_t), &overflow));
+	return in->bytes_left == 0 || pb_decode_varint32(in, array_add(field->pData, sizeof(uint32_t), &overflow));
 }
 
 bool wire_u64_field(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *field)
@@ -132,7 +133,7 @@ bool wire_u64_field(pb_istream_t *in, pb_ostream_t *out, const pb_field_t *field
 	uint64_t overflow;
 	if (!in)
 		return encode_numbers(out, field, sizeof(uint64_t));
-	return pb_decode_varint(in, array_add(field->pData, sizeof(uint64_t), &overflow));
+	return in->bytes_left == 0 || pb_decode_varint(in, array_add(field->pData, sizeof(uint64_t), &overflow));
 }
 
 static int decode(const uint8_t *data, size_t size, const struct wire_arena *elements, const pb_msgdesc_t *fields,
