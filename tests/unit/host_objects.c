@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Checks guest memory and its ids on a fake KVM: every way a request can be wrong and which wrong counts first,
- * the kinds of files and seals, quotas, slots, and that a refused request leaves nothing mapped and nothing open.
+ * the kinds of files and seals, quotas, slots, dirty logs, and that a refused request leaves nothing mapped and nothing
+ * open.
  */
 #include "test.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/vfs.h>
@@ -388,16 +390,90 @@ static void test_fini_without_vm(void **state)
 	memset(fake_kvm.slots, 0, sizeof(fake_kvm.slots));
 }
 
+/* ---- Dirty logs ---- */
+
+static int create_logged(struct rig *rig, uint32_t id, int fd, uint64_t start, uint64_t length)
+{
+	struct memory_request request = {.peer_start = start, .peer_length = length, .dirty_log = true};
+	return objects_create_memory(&rig->objects, rig->vm, id, fd, &request);
+}
+
+/* One bit for each page and no byte more, though KVM writes whole 64-bit words. */
+static void test_dirty_log(void **state)
+{
+	struct rig *rig = *state;
+	int memfd = make_memfd(200 * PAGE, F_SEAL_SHRINK);
+	static const uint64_t pages[] = {1, 7, 8, 9, 63, 64, 65, 128, 129, 200};
+	for (uint32_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++) {
+		uint8_t *bitmap = NULL;
+		size_t size = 0;
+		assert_int_equal(create_logged(rig, i, memfd, 0x100000, pages[i] * PAGE), 0);
+		assert_int_equal(objects_get_dirty_log(&rig->objects, rig->vm, i, 25, &bitmap, &size), 0);
+		assert_int_equal(size, (pages[i] + 7) / 8);
+		for (uint64_t page = 0; page < size * 8; page++)
+			assert_int_equal(bitmap[page / 8] >> page % 8 & 1, page < pages[i]);
+		free(bitmap);
+		assert_int_equal(objects_destroy(&rig->objects, rig->vm, i), 0);
+	}
+	assert_int_equal(fake_kvm.dirty_logs, sizeof(pages) / sizeof(pages[0]));
+	fd_close(&memfd);
+}
+
+/* A log that cannot be handed over is not read, which would clear it. */
+static void test_dirty_log_too_large(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t *bitmap = NULL;
+	size_t size = 42;
+	assert_int_equal(create_logged(rig, 1, rig->memfd, 0, 9 * PAGE), 0);
+	assert_int_equal(objects_get_dirty_log(&rig->objects, rig->vm, 1, 1, &bitmap, &size), -EMSGSIZE);
+	assert_int_equal(objects_get_dirty_log(&rig->objects, rig->vm, 1, 0, &bitmap, &size), -EMSGSIZE);
+	assert_int_equal(fake_kvm.dirty_logs, 0);
+	assert_null(bitmap);
+	assert_int_equal(size, 42);
+	assert_int_equal(objects_get_dirty_log(&rig->objects, rig->vm, 1, 2, &bitmap, &size), 0);
+	assert_int_equal(fake_kvm.dirty_logs, 1);
+	free(bitmap);
+}
+
+static void test_dirty_log_refused(void **state)
+{
+	struct rig *rig = *state;
+	uint8_t *bitmap = NULL;
+	size_t size;
+	assert_int_equal(objects_get_dirty_log(&rig->objects, rig->vm, 1, 100, &bitmap, &size), -ENOENT);
+	/* Memory that was made without one: KVM says so. */
+	assert_int_equal(create(rig, 1, rig->memfd, 0, 0, PAGE), 0);
+	assert_int_equal(objects_get_dirty_log(&rig->objects, rig->vm, 1, 100, &bitmap, &size), -ENOENT);
+	assert_int_equal(create_logged(rig, 2, rig->memfd, PAGE, PAGE), 0);
+	fake_kvm_fail(KVM_GET_DIRTY_LOG, EIO, 1);
+	assert_int_equal(objects_get_dirty_log(&rig->objects, rig->vm, 2, 100, &bitmap, &size), -EIO);
+	assert_null(bitmap);
+	assert_int_equal(objects_destroy(&rig->objects, rig->vm, 2), 0);
+	assert_int_equal(objects_get_dirty_log(&rig->objects, rig->vm, 2, 100, &bitmap, &size), -ENOENT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_create),          TEST(test_numbers),         TEST(test_address_bits),
-	    TEST(test_seals),           TEST(test_other_files),     TEST(test_reopened_for_reading),
-	    TEST(test_system_refuses),  TEST(test_overlap_and_ids), TEST(test_destroy_refused),
-	    TEST(test_slots),           TEST(test_bytes),           TEST(test_huge_pages),
+	    TEST(test_create),
+	    TEST(test_numbers),
+	    TEST(test_address_bits),
+	    TEST(test_seals),
+	    TEST(test_other_files),
+	    TEST(test_reopened_for_reading),
+	    TEST(test_system_refuses),
+	    TEST(test_overlap_and_ids),
+	    TEST(test_destroy_refused),
+	    TEST(test_slots),
+	    TEST(test_bytes),
+	    TEST(test_huge_pages),
 	    TEST(test_fini_without_vm),
+	    TEST(test_dirty_log),
+	    TEST(test_dirty_log_too_large),
+	    TEST(test_dirty_log_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

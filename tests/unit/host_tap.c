@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Checks network taps as far as that needs no privilege: what is no tap is refused and stays the caller's, and nothing
+ * is left open. Taps that are some are for the system tests.
+ */
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "host/tap.h"
+
+static void test_adopt_what_is_none(void **state)
+{
+	(void)state;
+	int sockets[2];
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets), 0);
+	int others[] = {eventfd(0, EFD_CLOEXEC), make_memfd(4096, 0), open("/dev/null", O_RDWR | O_CLOEXEC),
+	                sockets[0], sockets[1]};
+	int before = count_open_fds();
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+		struct plugvm_tap *tap = NULL;
+		struct plugvm_error error;
+		int flags = fcntl(others[i], F_GETFL);
+		assert_true(flags >= 0);
+		assert_true(plugvm_tap_adopt(others[i], &tap, &error) < 0);
+		assert_null(tap);
+		assert_int_equal(error.kind, PLUGVM_ERROR_CONFIG);
+		assert_true(error.text[0] != '\0');
+		/* It is as it was, flags included. */
+		assert_int_equal(fcntl(others[i], F_GETFL), flags);
+		assert_int_equal(plugvm_tap_adopt(others[i], &tap, NULL), -error.code);
+	}
+	assert_int_equal(count_open_fds(), before);
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		fd_close(&others[i]);
+	struct plugvm_tap *tap;
+	assert_int_equal(plugvm_tap_adopt(-1, &tap, NULL), -EBADF);
+}
+
+static void test_open_names(void **state)
+{
+	(void)state;
+	struct plugvm_tap *tap = NULL;
+	struct plugvm_error error;
+	int before = count_open_fds();
+	char name[IFNAMSIZ + 1];
+	memset(name, 'x', sizeof(name));
+	name[IFNAMSIZ] = '\0';
+	assert_int_equal(plugvm_tap_open(name, &tap, &error), -ENAMETOOLONG);
+	assert_int_equal(error.kind, PLUGVM_ERROR_CONFIG);
+	assert_null(tap);
+	assert_int_equal(count_open_fds(), before);
+}
+
+/* The tap has gone, or was never there. */
+static void test_config_of_no_interface(void **state)
+{
+	(void)state;
+	int before = count_open_fds();
+	struct plugvm_tap gone = {.fd = -1, .name = "plugvm-none"};
+	struct tap_config config;
+	assert_int_equal(tap_get_config(&gone, &config), -ENODEV);
+	assert_int_equal(count_open_fds(), before);
+	assert_string_equal(plugvm_tap_name(&gone), "plugvm-none");
+}
+
+/* Every machine has an interface with an address: what is read of it is what it is. */
+static void test_config_of_loopback(void **state)
+{
+	(void)state;
+	struct plugvm_tap loopback = {.fd = -1, .name = "lo"};
+	struct tap_config config;
+	memset(&config, 0xff, sizeof(config));
+	int result = tap_get_config(&loopback, &config);
+	if (result == -EADDRNOTAVAIL || result == -ENODEV)
+		test_skip("the loopback interface has no address here");
+	assert_int_equal(result, 0);
+	static const uint8_t address[] = {127, 0, 0, 1}, netmask[] = {255, 0, 0, 0}, mac[6];
+	assert_memory_equal(&config.address, address, 4);
+	assert_memory_equal(&config.netmask, netmask, 4);
+	assert_memory_equal(config.mac, mac, 6);
+}
+
+static void test_free_none(void **state)
+{
+	(void)state;
+	struct plugvm_tap *tap = NULL;
+	plugvm_tap_free(&tap);
+	assert_null(tap);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(test_adopt_what_is_none),
+	    cmocka_unit_test(test_open_names),
+	    cmocka_unit_test(test_config_of_no_interface),
+	    cmocka_unit_test(test_config_of_loopback),
+	    cmocka_unit_test(test_free_none),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
