@@ -4,6 +4,7 @@
  */
 #include "rig.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/time.h>
 
@@ -202,8 +203,17 @@ int link_rig_teardown(void **state)
 static void *deliver(void *argument)
 {
 	struct link_rig *rig = argument;
-	rig->result = rig->is_init ? link_deliver_init(&rig->link, rig->vcpu)
-	                           : link_deliver_access(&rig->link, rig->vcpu, &rig->access);
+	switch (rig->step) {
+	case LINK_INIT:
+		rig->result = link_deliver_init(&rig->link, rig->vcpu);
+		break;
+	case LINK_ACCESS:
+		rig->result = link_deliver_access(&rig->link, rig->vcpu, &rig->access);
+		break;
+	case LINK_PRE_RUN:
+		rig->result = link_pre_run(&rig->link, rig->vcpu);
+		break;
+	}
 	return NULL;
 }
 
@@ -214,19 +224,25 @@ static void begin(struct link_rig *rig)
 
 void link_begin_init(struct link_rig *rig)
 {
-	rig->is_init = true;
+	rig->step = LINK_INIT;
 	begin(rig);
 }
 
 void link_begin_access(struct link_rig *rig, enum address_space space, bool is_write, uint32_t size)
 {
-	rig->is_init = false;
+	rig->step = LINK_ACCESS;
 	rig->access = (struct guest_access){.space = space,
 	                                    .is_write = is_write,
 	                                    .address = space == ADDRESS_SPACE_PORT ? 0x100 : 0x1000,
 	                                    .width = 1,
 	                                    .data = rig->data,
 	                                    .size = size};
+	begin(rig);
+}
+
+void link_begin_pre_run(struct link_rig *rig)
+{
+	rig->step = LINK_PRE_RUN;
 	begin(rig);
 }
 
@@ -243,7 +259,7 @@ void link_put(struct link_rig *rig, const void *data, size_t size)
 
 void link_put_request(struct link_rig *rig, const wire_VcpuRequest *request)
 {
-	uint8_t data[3 * LIMIT_ACCESS_BYTES];
+	static uint8_t data[LIMIT_VCPU_REQUEST_BYTES];
 	ssize_t size = wire_encode_vcpu_request(request, data, sizeof(data));
 	assert_true(size >= 0);
 	static const uint8_t unknown[] = {0xc2, 0x0c, 0x00};
@@ -309,6 +325,22 @@ void link_expect_init(struct link_rig *rig, int code)
 void link_expect_access(struct link_rig *rig, int code)
 {
 	expect(rig, code, wire_VcpuResponse_wait_tag, wire_VcpuResponse_Wait_io_tag);
+}
+
+void link_expect_paused(struct link_rig *rig, int code, uint64_t user)
+{
+	struct link_frame frame;
+	assert_true(link_take(rig, &frame));
+	assert_int_equal(frame.message.error, code);
+	assert_int_equal(frame.message.which_message, wire_VcpuResponse_wait_tag);
+	assert_int_equal(frame.message.message.wait.which_exit, wire_VcpuResponse_Wait_user_tag);
+	assert_true(frame.message.message.wait.exit.user.user == user);
+}
+
+void link_expect_nothing(struct link_rig *rig)
+{
+	struct pollfd poller = {.fd = rig->events, .events = POLLIN};
+	assert_int_equal(poll(&poller, 1, 0), 0);
 }
 
 void link_pass_init(struct link_rig *rig)

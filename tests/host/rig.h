@@ -83,7 +83,7 @@ struct link_rig {
 	pthread_t thread;
 	struct guest_access access;
 	uint8_t data[LIMIT_ACCESS_BYTES];
-	bool is_init;
+	enum { LINK_INIT, LINK_ACCESS, LINK_PRE_RUN } step; /* what the host's thread does */
 	int result;
 };
 
@@ -96,6 +96,8 @@ int link_rig_teardown(void **state);
 /* Have the host's thread deliver INIT, or an access of `size` bytes in rig->data to the reserved range. */
 void link_begin_init(struct link_rig *rig);
 void link_begin_access(struct link_rig *rig, enum address_space space, bool is_write, uint32_t size);
+/* The same for what comes before KVM_RUN: PAUSED, if that was asked for. */
+void link_begin_pre_run(struct link_rig *rig);
 /* Wait for it and return its result. */
 int link_end(struct link_rig *rig);
 
@@ -117,6 +119,9 @@ bool link_take(struct link_rig *rig, struct link_frame *out_frame);
 void link_expect_error(struct link_rig *rig, int code);
 void link_expect_init(struct link_rig *rig, int code);
 void link_expect_access(struct link_rig *rig, int code);
+void link_expect_paused(struct link_rig *rig, int code, uint64_t user);
+/* Nothing was sent to the plugin. */
+void link_expect_nothing(struct link_rig *rig);
 /* Bring the vCPU past INIT. */
 void link_pass_init(struct link_rig *rig);
 
