@@ -64,6 +64,8 @@ int crosvm_get_msr_index_list(struct crosvm *crosvm, uint32_t count, uint32_t *i
 		*out_count = list->count;
 		if (list->count > count)
 			error = -E2BIG;
+		else if (list->stored != list->count)
+			error = -EPROTO;
 		else if (list->count > 0)
 			memcpy(indices, list->items, list->count * sizeof(indices[0]));
 	}

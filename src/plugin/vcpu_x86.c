@@ -69,10 +69,11 @@ int crosvm_vcpu_get_msrs(struct crosvm_vcpu *vcpu, uint32_t count, struct kvm_ms
 	if (error)
 		return error;
 	const struct wire_array *data = &reply.message.get_msrs.entry_data;
-	if (data->count > count)
+	if (data->count > count || data->stored != data->count)
 		return -EPROTO;
+	const uint64_t *from = data->items;
 	for (uint32_t i = 0; i < data->count; i++)
-		entries[i].data = values[i];
+		entries[i].data = from[i];
 	*out_count = data->count;
 	return 0;
 }
