@@ -147,6 +147,24 @@ static void test_every_option(void **state)
 	options_fini(&rig->options);
 }
 
+static void test_network(void **state)
+{
+	struct rig *rig = *state;
+	assert_int_equal(parse(rig, "--net tap-name=a --net tap-fd=5 --tap-name b --tap-fd 6 --host-ip 10.0.0.1 "
+	                            "--netmask 255.0.0.0 --mac 02:00:00:00:00:01 /bin/true"),
+	                 STATUS_OK);
+	const struct net_options *net = &rig->options.net;
+	assert_int_equal(net->count, 2);
+	assert_string_equal(net->requests[0].tap_name, "a");
+	assert_string_equal(net->requests[1].tap_fd, "5");
+	assert_string_equal(net->tap_name.tap_name, "b");
+	assert_string_equal(net->tap_fd.tap_fd, "6");
+	assert_string_equal(net->host_ip.host_ip, "10.0.0.1");
+	assert_string_equal(net->host_ip.netmask, "255.0.0.0");
+	assert_string_equal(net->host_ip.mac, "02:00:00:00:00:01");
+	options_fini(&rig->options);
+}
+
 static void test_usage_errors(void **state)
 {
 	struct rig *rig = *state;
@@ -173,6 +191,11 @@ static void test_usage_errors(void **state)
 	    "--kvm-device fd:-1 /bin/true",
 	    "--kvm-device fd:3x /bin/true",
 	    "--kvm-device fd:2147483648 /bin/true",
+	    "--net",
+	    "--net tap0 /bin/true",
+	    "--net tap-name=a,tap-fd=3 /bin/true",
+	    "--net host-ip=10.0.0.1 /bin/true",
+	    "--mac",
 	    "--env =x /bin/true",
 	    "--env CROSVM_SOCKET=4 /bin/true",
 	    "--env CROSVM_SOCKET /bin/true",
@@ -322,10 +345,9 @@ static void test_path_search(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_defaults),     TEST(test_every_option),
-	    TEST(test_usage_errors), TEST(test_help),
-	    TEST(test_stdio_files),  TEST(test_environment),
-	    TEST(test_path_search),  TEST(test_environment_overridden),
+	    TEST(test_defaults), TEST(test_every_option), TEST(test_usage_errors),
+	    TEST(test_help),     TEST(test_stdio_files),  TEST(test_environment),
+	    TEST(test_network),  TEST(test_path_search),  TEST(test_environment_overridden),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,6 +90,37 @@ static void test_create_memory(void **state)
 	fake_expect_nothing(fake->socket);
 }
 
+/* Every other request that needs memory: without it nothing is sent. */
+static void test_requests(void **state)
+{
+	struct fake *fake = *state;
+	fake_connect(fake, FAKE_SOCKETS, 1);
+	fake_init(fake, 0);
+	struct crosvm_vcpu *vcpu = fake_vcpu(fake, 0);
+	struct crosvm_io *io = NULL;
+	struct crosvm_irq *irq = NULL;
+	struct kvm_cpuid_entry2 entry = {.function = 1};
+	static const struct crosvm_irq_route route;
+	uint32_t index = 1, count;
+	int errors[8];
+	allocations_left = 0;
+	errors[0] = crosvm_create_io_event(fake->plugin, 0, 1, 0, NULL, &io);
+	errors[1] = crosvm_create_irq_event(fake->plugin, 1, &irq);
+	errors[2] = crosvm_get_supported_cpuid(fake->plugin, 1, &entry, &count);
+	errors[3] = crosvm_get_emulated_cpuid(fake->plugin, 1, &entry, &count);
+	errors[4] = crosvm_get_msr_index_list(fake->plugin, 1, &index, &count);
+	errors[5] = crosvm_set_irq_routing(fake->plugin, 1, &route);
+	errors[6] = crosvm_vcpu_set_cpuid(vcpu, 1, &entry);
+	errors[7] = crosvm_get_hyperv_cpuid(vcpu, 1, &entry, &count);
+	allocations_left = -1;
+	for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++)
+		assert_int_equal(errors[i], -ENOMEM);
+	assert_null(io);
+	assert_null(irq);
+	fake_expect_nothing(fake->socket);
+	fake_expect_nothing(fake->requests[0]);
+}
+
 /* Nothing is allocated for an event or an answer. */
 static void test_events(void **state)
 {
@@ -121,10 +152,8 @@ static void test_events(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_connect),
-	    TEST(test_new_connection),
-	    TEST(test_create_memory),
-	    TEST(test_events),
+	    TEST(test_connect),  TEST(test_new_connection), TEST(test_create_memory),
+	    TEST(test_requests), TEST(test_events),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,6 +64,21 @@ static void test_longest_response(void **state)
 	response = (wire_VcpuResponse){.error = INT32_MIN, .which_message = wire_VcpuResponse_get_state_tag};
 	response.message.get_state.state = (struct wire_bytes){data, sizeof(union vcpu_state)};
 	assert_true(wire_encode_vcpu_response(&response, buffer, sizeof(buffer)) > 0);
+
+	static wire_CpuidEntry entries[LIMIT_CPUID_ENTRIES];
+	for (uint32_t i = 0; i < LIMIT_CPUID_ENTRIES; i++)
+		entries[i] = (wire_CpuidEntry){UINT32_MAX, true,       UINT32_MAX, UINT32_MAX,
+		                               UINT32_MAX, UINT32_MAX, UINT32_MAX};
+	response = (wire_VcpuResponse){.error = INT32_MIN,
+	                               .which_message = wire_VcpuResponse_get_hyperv_cpuid_tag};
+	response.message.get_hyperv_cpuid.entries = (struct wire_array){.items = entries,
+	                                                                .count = LIMIT_CPUID_ENTRIES};
+	assert_true(wire_encode_vcpu_response(&response, buffer, sizeof(buffer)) > 0);
+	static uint64_t values[LIMIT_MSRS];
+	memset(values, 0xff, sizeof(values));
+	response = (wire_VcpuResponse){.error = INT32_MIN, .which_message = wire_VcpuResponse_get_msrs_tag};
+	response.message.get_msrs.entry_data = (struct wire_array){.items = values, .count = LIMIT_MSRS};
+	assert_true(wire_encode_vcpu_response(&response, buffer, sizeof(buffer)) > 0);
 	assert_true(LINK_RESPONSE_BYTES + WIRE_FRAME_HEADER_MAX <= LIMIT_VCPU_RESPONSE_BYTES);
 }
 
