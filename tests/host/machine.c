@@ -493,6 +493,39 @@ static void test_stop_at_every_stage(void **state)
 	expect_end(rig, PLUGVM_END_STOPPED, 5, "stopped");
 }
 
+/* A guest that does nothing but write where no answer is needed. */
+static int write_for_ever(struct fake_vcpu *vcpu)
+{
+	atomic_fetch_add(&guests_running, 1);
+	vcpu->regs.rax = 0;
+	return do_accesses(vcpu);
+}
+
+/* A plugin that does not read holds up the vCPUs, and no stop. */
+static void test_stop_with_deaf_plugin(void **state)
+{
+	struct machine_rig *rig = *state;
+	rig->config.argv = role_argv("deaf");
+	rig->config.grace_ms = 0;
+	fake_kvm.run = write_for_ever;
+	atomic_store(&guests_running, 0);
+	begin(rig);
+	await_guests(2 * 16);
+	usleep(100000);
+	plugvm_machine_stop(rig->machine, 5);
+	end(rig);
+	expect_end(rig, PLUGVM_END_STOPPED, 5, "stopped");
+}
+
+/* Guests that run are interrupted, and run on. */
+static void test_pause(void **state)
+{
+	struct machine_rig *rig = *state;
+	rig->config.argv = role_argv("pause");
+	run(rig);
+	expect_end(rig, PLUGVM_END_PLUGIN_EXITED, 0, "");
+}
+
 static void test_many_stops_at_once(void **state)
 {
 	struct machine_rig *rig = *state;
@@ -588,6 +621,8 @@ int main(int argc, char **argv)
 	    TEST(test_stop_before_run),
 	    TEST(test_stop_before_run_is_at_once),
 	    TEST(test_stop_at_every_stage),
+	    TEST(test_stop_with_deaf_plugin),
+	    TEST(test_pause),
 	    TEST(test_many_stops_at_once),
 	    TEST(test_several_machines_at_once),
 	    TEST(test_sigchld_ignored),

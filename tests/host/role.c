@@ -109,6 +109,37 @@ static void serve(struct plugin *plugin, bool stubborn, bool only_init)
 	}
 }
 
+/* Answer one event of each vCPU, as it comes. */
+static void answer_each(struct plugin *plugin)
+{
+	for (size_t i = 0; i < plugin->vcpu_count; i++) {
+		if (!answer(&plugin->vcpu_fds[2 * i], false))
+			_exit(BROKEN + 5);
+	}
+}
+
+static void pass_init(struct plugin *plugin)
+{
+	for (size_t i = 0; i < plugin->vcpu_count; i++)
+		put_tag(plugin->vcpu_fds[2 * i], wire_VcpuRequest_wait_tag);
+	answer_each(plugin);
+}
+
+static void pause_twice(struct plugin *plugin)
+{
+	/* All there are, with the user 7; a vCPU runs, and gives no event but PAUSED. */
+	static const uint8_t pause_all[] = {0x82, 0x01, 5, 0x08, 0xff, 0x01, 0x10, 7};
+	uint8_t reply[16];
+	pass_init(plugin);
+	for (int i = 0; i < 2; i++) {
+		if (send(MAIN_SOCKET, pause_all, sizeof(pause_all), MSG_NOSIGNAL) < 0 ||
+		    recv(MAIN_SOCKET, reply, sizeof(reply), 0) != 3)
+			_exit(BROKEN + 6);
+		answer_each(plugin);
+	}
+	_exit(0);
+}
+
 static void wait_for_ever(void)
 {
 	for (;;)
@@ -130,8 +161,12 @@ static void play(const char *role)
 	plugin.vcpu_count = count / 2;
 	/* A range for the guest to touch: ports 0x100 to 0x10f. */
 	static const uint8_t reserve[] = {0x52, 0x05, 0x10, 0x80, 0x02, 0x18, 0x10};
+	static const uint8_t reserve_async[] = {0x52, 0x07, 0x10, 0x80, 0x02, 0x18, 0x10, 0x20, 1};
+	bool is_deaf = strcmp(role, "deaf") == 0;
 	uint8_t reply[16];
-	if (send(MAIN_SOCKET, reserve, sizeof(reserve), MSG_NOSIGNAL) < 0 || recv(MAIN_SOCKET, reply, 16, 0) <= 0)
+	if (send(MAIN_SOCKET, is_deaf ? reserve_async : reserve, is_deaf ? sizeof(reserve_async) : sizeof(reserve),
+	         MSG_NOSIGNAL) < 0 ||
+	    recv(MAIN_SOCKET, reply, 16, 0) <= 0)
 		_exit(BROKEN + 4);
 	int error = ask(wire_MainRequest_start_tag, NULL, 0, &count);
 	if (strcmp(role, "refused") == 0 || error)
@@ -147,6 +182,10 @@ static void play(const char *role)
 	}
 	if (strcmp(role, "garbage") == 0)
 		send(plugin.vcpu_fds[0], "\xff", 1, MSG_NOSIGNAL);
+	if (is_deaf)
+		pass_init(&plugin);
+	if (strcmp(role, "pause") == 0)
+		pause_twice(&plugin);
 	if (strcmp(role, "no-resume") == 0)
 		put_tag(plugin.vcpu_fds[0], wire_VcpuRequest_wait_tag);
 	if (strcmp(role, "serve") == 0 || strcmp(role, "stubborn") == 0 || strcmp(role, "no-answer") == 0)

@@ -22,6 +22,8 @@ const char *const *role_argv(const char *role);
  *   no-init      never ask for INIT
  *   no-resume    ask for INIT and never resume
  *   no-answer    resume from INIT, and answer nothing after that
+ *   deaf         resume from INIT, and read nothing after that; the range is one of writes that need no answer
+ *   pause        resume from INIT, pause every vCPU twice, and exit with 0
  *   garbage      send nonsense on vCPU 0's channel
  *   close-vcpus  close the vCPU channels
  *   crash        abort once started
