@@ -25,6 +25,9 @@ static int check_config(const struct plugvm_plugin_config *config, struct plugvm
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, E2BIG,
 		                       "%u vCPUs are more than the protocol can hand to a plugin, which is %d",
 		                       config->vcpu_count, LIMIT_BASELINE_VCPUS);
+	if (config->tap_count > 0 && (!config->taps || !config->taps[0]))
+		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL,
+		                       "there is a number of taps and no tap");
 	if (config->jail)
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, ENOSYS, "this version has no jails");
 	return 0;
