@@ -12,7 +12,7 @@
 
 #include "wire/codec.h"
 
-#define PACKET_MAX 64
+#define PACKET_MAX 128
 
 struct golden {
 	char message[16];
@@ -21,7 +21,7 @@ struct golden {
 	size_t size;
 };
 
-static struct golden goldens[128];
+static struct golden goldens[256];
 static size_t golden_count;
 
 static void parse_bytes(const char *text, struct golden *golden)
@@ -76,14 +76,57 @@ union message {
 struct meaning {
 	const char *name;
 	union message message;
-	bool skips; /* this version reads and skips something in it, and so cannot make the same bytes */
+	bool only_read; /* our encoder makes other bytes of it, which mean the same */
 };
 
 #define BYTES(text)                                                     \
 	{                                                               \
 		.data = (const uint8_t *)text, .size = sizeof(text) - 1 \
 	}
-#define ALL_ONES UINT64_MAX
+#define ALL_ONES    UINT64_MAX
+#define ALL_ONES_32 UINT32_MAX
+
+/* A repeated field; its elements in braces. */
+#define ARRAY(type, ...)                                                                                      \
+	{                                                                                                     \
+		.items = (const type[])__VA_ARGS__, .count = sizeof((const type[])__VA_ARGS__) / sizeof(type) \
+	}
+#define ROUTES(...)                                                                \
+	{                                                                          \
+		.routes = ARRAY(wire_MainRequest_SetIrqRouting_Route, __VA_ARGS__) \
+	}
+#define MSI(gsi, to, value)                                                                                  \
+	{                                                                                                    \
+		.irq_id = (gsi), .which_route = wire_MainRequest_SetIrqRouting_Route_msi_tag, .route.msi = { \
+			.address = (to),                                                                     \
+			.data = (value)                                                                      \
+		}                                                                                            \
+	}
+#define IRQCHIP(gsi, chip, at)                                                                    \
+	{                                                                                         \
+		.irq_id = (gsi), .which_route = wire_MainRequest_SetIrqRouting_Route_irqchip_tag, \
+		.route.irqchip = {                                                                \
+			.irqchip = (chip),                                                        \
+			.pin = (at)                                                               \
+		}                                                                                 \
+	}
+#define ENTRIES(...)                                           \
+	{                                                      \
+		.entries = ARRAY(wire_CpuidEntry, __VA_ARGS__) \
+	}
+#define ENTRY                                                                                                 \
+	{                                                                                                     \
+		.function = 0x80000001, .has_index = true, .index = 2, .eax = 1, .ebx = 2, .ecx = 3, .edx = 4 \
+	}
+#define ENTRY_MAX                                                                                     \
+	{                                                                                             \
+		.function = ALL_ONES_32, .has_index = true, .index = ALL_ONES_32, .eax = ALL_ONES_32, \
+		.ebx = ALL_ONES_32, .ecx = ALL_ONES_32, .edx = ALL_ONES_32                            \
+	}
+#define NO_ENTRY         \
+	{                \
+		.eax = 0 \
+	}
 
 /* A message whose member has fields, and one whose member has none. */
 #define MAIN_REQUEST(member, ...)                                         \
@@ -114,8 +157,9 @@ struct meaning {
 			.message = {.member = __VA_ARGS__}                 \
 		}                                                          \
 	}
-#define EMPTY \
-	{     \
+#define EMPTY                    \
+	{                        \
+		.dummy_field = 0 \
 	}
 #define CREATE(object_id, kind, ...)                                                     \
 	MAIN_REQUEST(create, {.id = (object_id),                                         \
@@ -135,12 +179,26 @@ static const struct meaning main_requests[] = {
          {.offset = 0x2000, .start = UINT64_C(1) << 32, .length = 0x3000, .read_only = true, .dirty_log = true})},
     {.name = "create_memory_first", .message = CREATE(0, memory, {.start = 0x1000, .length = 0x1000})},
     {.name = "create_irq_event", .message = CREATE(300, irq_event, {.irq_id = 5, .resample = true})},
+    {.name = "create_io_event_max",
+     .message = CREATE(
+         ALL_ONES_32, io_event,
+         {.space = wire_AddressSpace_MMIO, .address = ALL_ONES, .length = ALL_ONES_32, .datamatch = ALL_ONES})},
+    {.name = "create_memory_max",
+     .message = CREATE(
+         ALL_ONES_32, memory,
+         {.offset = ALL_ONES, .start = ALL_ONES, .length = ALL_ONES, .read_only = true, .dirty_log = true})},
+    {.name = "create_irq_event_first", .message = CREATE(0, irq_event, {.irq_id = 0})},
+    {.name = "create_irq_event_max",
+     .message = CREATE(ALL_ONES_32, irq_event, {.irq_id = ALL_ONES_32, .resample = true})},
     {.name = "create_nothing", .message = MAIN_REQUEST(create, {.id = 1})},
     {.name = "destroy", .message = MAIN_REQUEST(destroy, {.id = 9})},
     {.name = "destroy_first", .message = MAIN_REQUEST(destroy, {.id = 0})},
+    {.name = "destroy_max", .message = MAIN_REQUEST(destroy, {.id = ALL_ONES_32})},
     {.name = "new_connection", .message = MAIN_REQUEST(new_connection, EMPTY)},
     {.name = "get_shutdown_eventfd", .message = MAIN_REQUEST(get_shutdown_eventfd, EMPTY)},
     {.name = "check_extension", .message = MAIN_REQUEST(check_extension, {.extension = 3})},
+    {.name = "check_extension_first", .message = MAIN_REQUEST(check_extension, {.extension = 0})},
+    {.name = "check_extension_max", .message = MAIN_REQUEST(check_extension, {.extension = ALL_ONES_32})},
     {.name = "get_supported_cpuid", .message = MAIN_REQUEST(get_supported_cpuid, EMPTY)},
     {.name = "get_emulated_cpuid", .message = MAIN_REQUEST(get_emulated_cpuid, EMPTY)},
     {.name = "get_msr_index_list", .message = MAIN_REQUEST(get_msr_index_list, EMPTY)},
@@ -151,25 +209,77 @@ static const struct meaning main_requests[] = {
          reserve_range,
          {.space = wire_AddressSpace_MMIO, .start = 0xfee00000, .length = 0x1000, .async_write = true})},
     {.name = "release_port", .message = MAIN_REQUEST(reserve_range, {.start = 0x3f8})},
+    {.name = "reserve_max",
+     .message = MAIN_REQUEST(
+         reserve_range,
+         {.space = wire_AddressSpace_MMIO, .start = ALL_ONES, .length = ALL_ONES, .async_write = true})},
     {.name = "set_irq", .message = MAIN_REQUEST(set_irq, {.irq_id = 4, .active = true})},
-    {.name = "set_irq_routing", .message = MAIN_REQUEST(set_irq_routing, EMPTY), .skips = true},
-    {.name = "set_irq_routing_none", .message = MAIN_REQUEST(set_irq_routing, EMPTY)},
+    {.name = "set_irq_low", .message = MAIN_REQUEST(set_irq, {.irq_id = 4})},
+    {.name = "set_irq_first", .message = MAIN_REQUEST(set_irq, {.irq_id = 0})},
+    {.name = "set_irq_max", .message = MAIN_REQUEST(set_irq, {.irq_id = ALL_ONES_32, .active = true})},
+    {.name = "set_irq_routing",
+     .message = MAIN_REQUEST(set_irq_routing, ROUTES({IRQCHIP(1, 2, 1), MSI(24, 0xfee00000, 0x41)}))},
+    {.name = "set_irq_routing_none", .message = MAIN_REQUEST(set_irq_routing, {.routes = {.count = 0}})},
+    {.name = "set_irq_routing_zeros", .message = MAIN_REQUEST(set_irq_routing, ROUTES({IRQCHIP(0, 0, 0)}))},
+    {.name = "set_irq_routing_bare", .message = MAIN_REQUEST(set_irq_routing, ROUTES({{.irq_id = 3}}))},
+    {.name = "set_irq_routing_max",
+     .message = MAIN_REQUEST(set_irq_routing,
+                             ROUTES({MSI(ALL_ONES_32, ALL_ONES, ALL_ONES_32),
+                                     IRQCHIP(ALL_ONES_32, ALL_ONES_32, ALL_ONES_32), MSI(0, 0, 0)}))},
     {.name = "get_state", .message = MAIN_REQUEST(get_state, {.set = wire_MainRequest_StateSet_PIT})},
     {.name = "get_state_pic0", .message = MAIN_REQUEST(get_state, {.set = wire_MainRequest_StateSet_PIC0})},
+    {.name = "get_state_pic1", .message = MAIN_REQUEST(get_state, {.set = wire_MainRequest_StateSet_PIC1})},
+    {.name = "get_state_ioapic", .message = MAIN_REQUEST(get_state, {.set = wire_MainRequest_StateSet_IOAPIC})},
+    {.name = "get_state_clock", .message = MAIN_REQUEST(get_state, {.set = wire_MainRequest_StateSet_CLOCK})},
     {.name = "set_state",
      .message = MAIN_REQUEST(set_state, {.set = wire_MainRequest_StateSet_CLOCK, .state = BYTES("\xaa\xbb\xcc")})},
+    {.name = "set_state_nothing", .message = MAIN_REQUEST(set_state, {.state = {NULL, 0}})},
     {.name = "set_identity_map_addr", .message = MAIN_REQUEST(set_identity_map_addr, {.address = 0xfffbc000})},
+    {.name = "set_identity_map_addr_none", .message = MAIN_REQUEST(set_identity_map_addr, {.address = 0})},
+    {.name = "set_identity_map_addr_max",
+     .message = MAIN_REQUEST(set_identity_map_addr, {.address = ALL_ONES_32})},
     {.name = "pause_vcpus", .message = MAIN_REQUEST(pause_vcpus, {.cpu_mask = 5, .user = ALL_ONES})},
+    {.name = "pause_vcpus_none", .message = MAIN_REQUEST(pause_vcpus, {.cpu_mask = 0})},
+    {.name = "pause_vcpus_all", .message = MAIN_REQUEST(pause_vcpus, {.cpu_mask = ALL_ONES, .user = 1})},
     {.name = "get_vcpus", .message = MAIN_REQUEST(get_vcpus, EMPTY)},
     {.name = "start", .message = MAIN_REQUEST(start, EMPTY)},
     {.name = "set_call_hint",
-     .message = MAIN_REQUEST(set_call_hint, {.address = 0x3f8, .on_write = true}),
-     .skips = true},
+     .message = MAIN_REQUEST(set_call_hint,
+                             {.address = 0x3f8,
+                              .on_write = true,
+                              .hints = ARRAY(wire_MainRequest_SetCallHint_RegHint,
+                                             {{.match_rax = true, .rax = 1, .send_sregs = true}})})},
     {.name = "set_call_hint_all",
-     .message = MAIN_REQUEST(set_call_hint, {.space = wire_AddressSpace_MMIO, .address = 0x1000}),
-     .skips = true},
+     .message = MAIN_REQUEST(set_call_hint,
+                             {.space = wire_AddressSpace_MMIO,
+                              .address = 0x1000,
+                              .hints = ARRAY(wire_MainRequest_SetCallHint_RegHint, {{.match_rax = true,
+                                                                                     .match_rbx = true,
+                                                                                     .match_rcx = true,
+                                                                                     .match_rdx = true,
+                                                                                     .rax = 1,
+                                                                                     .rbx = 2,
+                                                                                     .rcx = 3,
+                                                                                     .rdx = 4,
+                                                                                     .send_sregs = true,
+                                                                                     .send_debugregs = true}})})},
     {.name = "set_call_hint_none", .message = MAIN_REQUEST(set_call_hint, {.address = 0})},
+    {.name = "set_call_hint_regs", .message = MAIN_REQUEST(set_call_hint, {.address = 0x3f8})},
+    {.name = "set_call_hint_max",
+     .message = MAIN_REQUEST(set_call_hint,
+                             {.space = wire_AddressSpace_MMIO,
+                              .address = ALL_ONES,
+                              .on_write = true,
+                              .hints = ARRAY(wire_MainRequest_SetCallHint_RegHint, {{.match_rbx = true,
+                                                                                     .match_rdx = true,
+                                                                                     .rax = ALL_ONES,
+                                                                                     .rbx = ALL_ONES,
+                                                                                     .rcx = ALL_ONES,
+                                                                                     .rdx = ALL_ONES},
+                                                                                    {.rax = 0}})})},
     {.name = "dirty_log", .message = MAIN_REQUEST(dirty_log, {.id = 9})},
+    {.name = "dirty_log_first", .message = MAIN_REQUEST(dirty_log, {.id = 0})},
+    {.name = "dirty_log_max", .message = MAIN_REQUEST(dirty_log, {.id = ALL_ONES_32})},
 };
 
 static const struct meaning main_responses[] = {
@@ -179,18 +289,36 @@ static const struct meaning main_responses[] = {
     {.name = "get_shutdown_eventfd", .message = MAIN_RESPONSE(get_shutdown_eventfd, EMPTY)},
     {.name = "check_extension_yes", .message = MAIN_RESPONSE(check_extension, {.has_extension = true})},
     {.name = "check_extension_no", .message = MAIN_RESPONSE(check_extension, {.has_extension = false})},
-    {.name = "get_supported_cpuid", .message = MAIN_RESPONSE(get_supported_cpuid, EMPTY), .skips = true},
-    {.name = "get_emulated_cpuid", .message = MAIN_RESPONSE(get_emulated_cpuid, EMPTY), .skips = true},
-    {.name = "get_msr_index_list", .message = MAIN_RESPONSE(get_msr_index_list, EMPTY), .skips = true},
+    {.name = "get_supported_cpuid", .message = MAIN_RESPONSE(get_supported_cpuid, ENTRIES({ENTRY}))},
+    {.name = "get_supported_cpuid_none", .message = MAIN_RESPONSE(get_supported_cpuid, {.entries = {.count = 0}})},
+    {.name = "get_supported_cpuid_more",
+     .message = MAIN_RESPONSE(get_supported_cpuid, ENTRIES({NO_ENTRY, ENTRY_MAX, ENTRY}))},
+    {.name = "get_emulated_cpuid", .message = MAIN_RESPONSE(get_emulated_cpuid, ENTRIES({NO_ENTRY}))},
+    {.name = "get_emulated_cpuid_none", .message = MAIN_RESPONSE(get_emulated_cpuid, {.entries = {.count = 0}})},
+    {.name = "get_msr_index_list",
+     .message = MAIN_RESPONSE(get_msr_index_list, {.indices = ARRAY(uint32_t, {0x10, 0x174})})},
+    {.name = "get_msr_index_list_none", .message = MAIN_RESPONSE(get_msr_index_list, {.indices = {.count = 0}})},
+    {.name = "get_msr_index_list_one",
+     .message = MAIN_RESPONSE(get_msr_index_list, {.indices = ARRAY(uint32_t, {0})})},
+    {.name = "get_msr_index_list_max",
+     .message = MAIN_RESPONSE(get_msr_index_list, {.indices = ARRAY(uint32_t, {0, ALL_ONES_32, 0x7f, 0x80})})},
+    {.name = "get_msr_index_list_unpacked",
+     .message = MAIN_RESPONSE(get_msr_index_list, {.indices = ARRAY(uint32_t, {0x10, 0x174})}),
+     .only_read = true},
+    {.name = "get_msr_index_list_mixed",
+     .message = MAIN_RESPONSE(get_msr_index_list, {.indices = ARRAY(uint32_t, {0x10, 0, 1})}),
+     .only_read = true},
     /* The raw s_addr: as a number of this machine, its bytes are in network order. */
     {.name = "get_net_config",
      .message = MAIN_RESPONSE(
          get_net_config,
          {.host_mac_address = BYTES("RT\0\x12\x34\x56"), .host_ipv4_address = 0x010aa8c0, .netmask = 0x00ffffff})},
+    {.name = "get_net_config_bare", .message = MAIN_RESPONSE(get_net_config, {.netmask = 0})},
     {.name = "reserve_range", .message = MAIN_RESPONSE(reserve_range, EMPTY)},
     {.name = "set_irq", .message = MAIN_RESPONSE(set_irq, EMPTY)},
     {.name = "set_irq_routing", .message = MAIN_RESPONSE(set_irq_routing, EMPTY)},
     {.name = "get_state", .message = MAIN_RESPONSE(get_state, {.state = BYTES("\xaa\xbb\xcc")})},
+    {.name = "get_state_nothing", .message = MAIN_RESPONSE(get_state, {.state = {NULL, 0}})},
     {.name = "set_state", .message = MAIN_RESPONSE(set_state, EMPTY)},
     {.name = "set_identity_map_addr", .message = MAIN_RESPONSE(set_identity_map_addr, EMPTY)},
     {.name = "pause_vcpus", .message = MAIN_RESPONSE(pause_vcpus, EMPTY)},
@@ -198,10 +326,14 @@ static const struct meaning main_responses[] = {
     {.name = "start", .message = MAIN_RESPONSE(start, EMPTY)},
     {.name = "set_call_hint", .message = MAIN_RESPONSE(set_call_hint, EMPTY)},
     {.name = "dirty_log", .message = MAIN_RESPONSE(dirty_log, {.bitmap = BYTES("\xff\x01")})},
+    {.name = "dirty_log_nothing", .message = MAIN_RESPONSE(dirty_log, {.bitmap = {NULL, 0}})},
     {.name = "error_eperm", .message = {.main_response = {.error = EPERM}}},
     {.name = "error_enotty", .message = {.main_response = {.error = ENOTTY}}},
     {.name = "error_enosys", .message = {.main_response = {.error = ENOSYS}}},
     {.name = "error_4095", .message = {.main_response = {.error = 4095}}},
+    {.name = "error_max", .message = {.main_response = {.error = INT32_MAX}}},
+    {.name = "error_negative", .message = {.main_response = {.error = -1}}},
+    {.name = "error_min", .message = {.main_response = {.error = INT32_MIN}}},
     {.name = "error_with_member",
      .message = {.main_response = {.error = EEXIST, .which_message = wire_MainResponse_create_tag}}},
 };
@@ -217,15 +349,42 @@ static const struct meaning vcpu_requests[] = {
                                       .debugregs = BYTES("\x06")})},
     {.name = "get_state_regs", .message = VCPU_REQUEST(get_state, {.set = wire_VcpuRequest_StateSet_REGS})},
     {.name = "get_state_sregs", .message = VCPU_REQUEST(get_state, {.set = wire_VcpuRequest_StateSet_SREGS})},
+    {.name = "get_state_fpu", .message = VCPU_REQUEST(get_state, {.set = wire_VcpuRequest_StateSet_FPU})},
+    {.name = "get_state_debugregs",
+     .message = VCPU_REQUEST(get_state, {.set = wire_VcpuRequest_StateSet_DEBUGREGS})},
+    {.name = "get_state_lapic", .message = VCPU_REQUEST(get_state, {.set = wire_VcpuRequest_StateSet_LAPIC})},
+    {.name = "get_state_mp", .message = VCPU_REQUEST(get_state, {.set = wire_VcpuRequest_StateSet_MP})},
+    {.name = "get_state_xcregs", .message = VCPU_REQUEST(get_state, {.set = wire_VcpuRequest_StateSet_XCREGS})},
     {.name = "get_state_events", .message = VCPU_REQUEST(get_state, {.set = wire_VcpuRequest_StateSet_EVENTS})},
     {.name = "set_state",
      .message = VCPU_REQUEST(set_state, {.set = wire_VcpuRequest_StateSet_MP, .state = BYTES("\0\0\0\0")})},
-    {.name = "get_msrs", .message = VCPU_REQUEST(get_msrs, EMPTY), .skips = true},
-    {.name = "set_msrs", .message = VCPU_REQUEST(set_msrs, EMPTY), .skips = true},
-    {.name = "set_cpuid", .message = VCPU_REQUEST(set_cpuid, EMPTY), .skips = true},
+    {.name = "set_state_nothing", .message = VCPU_REQUEST(set_state, {.state = {NULL, 0}})},
+    {.name = "get_msrs",
+     .message = VCPU_REQUEST(get_msrs, {.entry_indices = ARRAY(uint32_t, {0x10, 0x174, 0xc0000080})})},
+    {.name = "get_msrs_none", .message = VCPU_REQUEST(get_msrs, {.entry_indices = {.count = 0}})},
+    {.name = "get_msrs_one", .message = VCPU_REQUEST(get_msrs, {.entry_indices = ARRAY(uint32_t, {0})})},
+    {.name = "get_msrs_max",
+     .message = VCPU_REQUEST(get_msrs, {.entry_indices = ARRAY(uint32_t, {ALL_ONES_32, 0, 0x7f, 0x80})})},
+    {.name = "get_msrs_unpacked",
+     .message = VCPU_REQUEST(get_msrs, {.entry_indices = ARRAY(uint32_t, {0x10, 0x174, 0})}),
+     .only_read = true},
+    {.name = "get_msrs_mixed",
+     .message = VCPU_REQUEST(get_msrs, {.entry_indices = ARRAY(uint32_t, {0x10, 0x174, 0x175, 0x176})}),
+     .only_read = true},
+    {.name = "set_msrs",
+     .message = VCPU_REQUEST(set_msrs, {.entries = ARRAY(wire_VcpuRequest_MsrEntry, {{0xc0000080, 0x500}})})},
+    {.name = "set_msrs_none", .message = VCPU_REQUEST(set_msrs, {.entries = {.count = 0}})},
+    {.name = "set_msrs_max",
+     .message = VCPU_REQUEST(
+         set_msrs, {.entries = ARRAY(wire_VcpuRequest_MsrEntry, {{0, 0}, {ALL_ONES_32, ALL_ONES}, {0x10, 0}})})},
+    {.name = "set_cpuid", .message = VCPU_REQUEST(set_cpuid, ENTRIES({ENTRY}))},
+    {.name = "set_cpuid_none", .message = VCPU_REQUEST(set_cpuid, {.entries = {.count = 0}})},
+    {.name = "set_cpuid_more", .message = VCPU_REQUEST(set_cpuid, ENTRIES({NO_ENTRY, ENTRY_MAX, ENTRY}))},
     {.name = "shutdown", .message = VCPU_REQUEST(shutdown, EMPTY)},
     {.name = "get_hyperv_cpuid", .message = VCPU_REQUEST(get_hyperv_cpuid, EMPTY)},
     {.name = "enable_capability", .message = VCPU_REQUEST(enable_capability, {.capability = 123})},
+    {.name = "enable_capability_first", .message = VCPU_REQUEST(enable_capability, {.capability = 0})},
+    {.name = "enable_capability_max", .message = VCPU_REQUEST(enable_capability, {.capability = ALL_ONES_32})},
 };
 
 static const struct meaning vcpu_responses[] = {
@@ -243,8 +402,19 @@ static const struct meaning vcpu_responses[] = {
                            .regs = BYTES("\x08"),
                            .sregs = BYTES("\x09"),
                            .debugregs = BYTES("\x0a")})},
+    {.name = "io_max",
+     .message = EVENT(io,
+                      {.space = wire_AddressSpace_MMIO, .address = ALL_ONES, .data = BYTES("\0\0\0\0\0\0\0\0")})},
     {.name = "user", .message = EVENT(user, {.user = ALL_ONES})},
+    {.name = "user_null", .message = EVENT(user, {.user = 0})},
     {.name = "hyperv_call", .message = EVENT(hyperv_call, {.input = 1, .params0 = 2, .params1 = 3})},
+    {.name = "hyperv_call_zeros", .message = EVENT(hyperv_call, {.input = 0})},
+    {.name = "hyperv_call_max",
+     .message = EVENT(hyperv_call, {.input = ALL_ONES, .params0 = ALL_ONES, .params1 = ALL_ONES})},
+    {.name = "hyperv_synic_zeros", .message = EVENT(hyperv_synic, {.msr = 0})},
+    {.name = "hyperv_synic_max",
+     .message = EVENT(hyperv_synic,
+                      {.msr = ALL_ONES_32, .control = ALL_ONES, .evt_page = ALL_ONES, .msg_page = ALL_ONES})},
     {.name = "hyperv_synic",
      .message = EVENT(hyperv_synic, {.msr = 0x40000080, .control = 1, .evt_page = 0x1000, .msg_page = 0x2000})},
     {.name = "io_again",
@@ -255,20 +425,34 @@ static const struct meaning vcpu_responses[] = {
                                        .exit.io = {.address = 0x3f8, .is_write = true, .data = BYTES("A")}}}}},
     {.name = "get_state", .message = VCPU_RESPONSE(get_state, {.state = BYTES("\xaa\xbb\xcc")})},
     {.name = "set_state", .message = VCPU_RESPONSE(set_state, EMPTY)},
-    {.name = "get_msrs", .message = VCPU_RESPONSE(get_msrs, EMPTY), .skips = true},
+    {.name = "get_state_nothing", .message = VCPU_RESPONSE(get_state, {.state = {NULL, 0}})},
+    {.name = "get_msrs", .message = VCPU_RESPONSE(get_msrs, {.entry_data = ARRAY(uint64_t, {1, ALL_ONES})})},
+    {.name = "get_msrs_none", .message = VCPU_RESPONSE(get_msrs, {.entry_data = {.count = 0}})},
+    {.name = "get_msrs_one", .message = VCPU_RESPONSE(get_msrs, {.entry_data = ARRAY(uint64_t, {0})})},
+    {.name = "get_msrs_unpacked",
+     .message = VCPU_RESPONSE(get_msrs, {.entry_data = ARRAY(uint64_t, {ALL_ONES, 0, 0x500})}),
+     .only_read = true},
     {.name = "set_msrs", .message = VCPU_RESPONSE(set_msrs, EMPTY)},
     {.name = "set_cpuid", .message = VCPU_RESPONSE(set_cpuid, EMPTY)},
-    {.name = "get_hyperv_cpuid", .message = VCPU_RESPONSE(get_hyperv_cpuid, EMPTY), .skips = true},
+    {.name = "get_hyperv_cpuid", .message = VCPU_RESPONSE(get_hyperv_cpuid, ENTRIES({ENTRY}))},
+    {.name = "get_hyperv_cpuid_none", .message = VCPU_RESPONSE(get_hyperv_cpuid, {.entries = {.count = 0}})},
+    {.name = "get_hyperv_cpuid_more", .message = VCPU_RESPONSE(get_hyperv_cpuid, ENTRIES({ENTRY, NO_ENTRY}))},
     {.name = "enable_capability", .message = VCPU_RESPONSE(enable_capability, EMPTY)},
     {.name = "error_ebusy", .message = {.vcpu_response = {.error = EBUSY}}},
+    {.name = "error_max", .message = {.vcpu_response = {.error = INT32_MAX}}},
+    {.name = "error_min", .message = {.vcpu_response = {.error = INT32_MIN}}},
 };
 
 /* ---- The tests ---- */
 
+/* Memory for the elements of the message that was decoded last. */
+static uint64_t elements[512];
+
 #define CODEC(name)                                                                                \
 	static int decode_##name(const uint8_t *data, size_t size, union message *out_message)     \
 	{                                                                                          \
-		return wire_decode_##name(data, size, NULL, &out_message->name);                   \
+		const struct wire_arena arena = {elements, sizeof(elements)};                      \
+		return wire_decode_##name(data, size, &arena, &out_message->name);                 \
 	}                                                                                          \
 	static ssize_t encode_##name(const union message *message, uint8_t *data, size_t capacity) \
 	{                                                                                          \
@@ -328,7 +512,7 @@ static void test_encode(void **state)
 	const struct codec *codec = codec_of(state);
 	for (size_t i = 0; i < codec->count; i++) {
 		const struct meaning *meaning = &codec->meanings[i];
-		if (meaning->skips)
+		if (meaning->only_read)
 			continue;
 		const struct golden *golden = find(codec->message, meaning->name);
 		uint8_t data[PACKET_MAX];

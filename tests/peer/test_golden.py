@@ -9,8 +9,18 @@ sys.dont_write_bytecode = True
 import tap
 import wire
 
+ALL_ONES, ALL_ONES_32 = 2**64 - 1, 2**32 - 1
 ENTRY = wire.cpuid_entry(function=0x80000001, has_index=1, index=2, eax=1, ebx=2, ecx=3, edx=4)
-ALL_ONES = 2**64 - 1
+ENTRY_MAX = wire.cpuid_entry(
+    function=ALL_ONES_32, has_index=1, index=ALL_ONES_32, eax=ALL_ONES_32, ebx=ALL_ONES_32, ecx=ALL_ONES_32, edx=ALL_ONES_32
+)
+NO_ENTRY = wire.cpuid_entry()
+
+
+def unpacked(*numbers):
+    """Repeated numbers one by one: no peer of ours makes them, and a reader has to take them."""
+    return b"".join(wire.tag(1, wire.VARINT) + wire.varint(value) for value in numbers)
+
 
 MAIN_REQUESTS = {
     "create_io_event": wire.create_io_event(7, wire.MMIO, 0x1000, 4, 0xDEADBEEF),
@@ -18,12 +28,19 @@ MAIN_REQUESTS = {
     "create_memory": wire.create_memory(9, 0x2000, 1 << 32, 0x3000, read_only=True, dirty_log=True),
     "create_memory_first": wire.create_memory(0, 0, 0x1000, 0x1000),
     "create_irq_event": wire.create_irq_event(300, 5, resample=True),
+    "create_io_event_max": wire.create_io_event(ALL_ONES_32, wire.MMIO, ALL_ONES, ALL_ONES_32, ALL_ONES),
+    "create_memory_max": wire.create_memory(ALL_ONES_32, ALL_ONES, ALL_ONES, ALL_ONES, True, True),
+    "create_irq_event_first": wire.create_irq_event(0, 0),
+    "create_irq_event_max": wire.create_irq_event(ALL_ONES_32, ALL_ONES_32, resample=True),
     "create_nothing": wire.create(1, b""),
     "destroy": wire.destroy(9),
     "destroy_first": wire.destroy(0),
+    "destroy_max": wire.destroy(ALL_ONES_32),
     "new_connection": wire.new_connection(),
     "get_shutdown_eventfd": wire.get_shutdown_eventfd(),
     "check_extension": wire.check_extension(3),
+    "check_extension_first": wire.check_extension(0),
+    "check_extension_max": wire.check_extension(ALL_ONES_32),
     "get_supported_cpuid": wire.get_supported_cpuid(),
     "get_emulated_cpuid": wire.get_emulated_cpuid(),
     "get_msr_index_list": wire.get_msr_index_list(),
@@ -31,14 +48,33 @@ MAIN_REQUESTS = {
     "reserve_port": wire.reserve_range(wire.IOPORT, 0x3F8, 8),
     "reserve_mmio_async": wire.reserve_range(wire.MMIO, 0xFEE00000, 0x1000, async_write=True),
     "release_port": wire.reserve_range(wire.IOPORT, 0x3F8, 0),
+    "reserve_max": wire.reserve_range(wire.MMIO, ALL_ONES, ALL_ONES, async_write=True),
     "set_irq": wire.set_irq(4, True),
+    "set_irq_low": wire.set_irq(4, False),
+    "set_irq_first": wire.set_irq(0, False),
+    "set_irq_max": wire.set_irq(ALL_ONES_32, True),
     "set_irq_routing": wire.set_irq_routing(wire.irqchip_route(1, 2, 1), wire.msi_route(24, 0xFEE00000, 0x41)),
     "set_irq_routing_none": wire.set_irq_routing(),
+    "set_irq_routing_zeros": wire.set_irq_routing(wire.irqchip_route(0, 0, 0)),
+    "set_irq_routing_bare": wire.set_irq_routing(wire.bare_route(3)),
+    "set_irq_routing_max": wire.set_irq_routing(
+        wire.msi_route(ALL_ONES_32, ALL_ONES, ALL_ONES_32),
+        wire.irqchip_route(ALL_ONES_32, ALL_ONES_32, ALL_ONES_32),
+        wire.msi_route(0, 0, 0),
+    ),
     "get_state": wire.get_vm_state(wire.PIT),
     "get_state_pic0": wire.get_vm_state(wire.PIC0),
+    "get_state_pic1": wire.get_vm_state(wire.PIC1),
+    "get_state_ioapic": wire.get_vm_state(wire.IOAPIC),
+    "get_state_clock": wire.get_vm_state(wire.CLOCK),
     "set_state": wire.set_vm_state(wire.CLOCK, b"\xaa\xbb\xcc"),
+    "set_state_nothing": wire.set_vm_state(wire.PIC0, b""),
     "set_identity_map_addr": wire.set_identity_map_addr(0xFFFBC000),
+    "set_identity_map_addr_none": wire.set_identity_map_addr(0),
+    "set_identity_map_addr_max": wire.set_identity_map_addr(ALL_ONES_32),
     "pause_vcpus": wire.pause_vcpus(5, ALL_ONES),
+    "pause_vcpus_none": wire.pause_vcpus(0, 0),
+    "pause_vcpus_all": wire.pause_vcpus(ALL_ONES, 1),
     "get_vcpus": wire.get_vcpus(),
     "start": wire.start(),
     "set_call_hint": wire.set_call_hint(
@@ -48,7 +84,13 @@ MAIN_REQUESTS = {
         wire.MMIO, 0x1000, False, [wire.reg_hint((True,) * 4, (1, 2, 3, 4), True, True)]
     ),
     "set_call_hint_none": wire.set_call_hint(),
+    "set_call_hint_regs": wire.set_call_hint(wire.IOPORT, 0x3F8, False),
+    "set_call_hint_max": wire.set_call_hint(
+        wire.MMIO, ALL_ONES, True, [wire.reg_hint((False, True, False, True), (ALL_ONES,) * 4), wire.reg_hint()]
+    ),
     "dirty_log": wire.dirty_log(9),
+    "dirty_log_first": wire.dirty_log(0),
+    "dirty_log_max": wire.dirty_log(ALL_ONES_32),
 }
 
 MAIN_RESPONSES = {
@@ -64,19 +106,33 @@ MAIN_RESPONSES.update(
         "check_extension_no": wire.main_response("check_extension"),
         "get_supported_cpuid": wire.main_response("get_supported_cpuid", ENTRY),
         "get_emulated_cpuid": wire.main_response("get_emulated_cpuid", wire.cpuid_entry()),
+        "get_supported_cpuid_none": wire.main_response("get_supported_cpuid"),
+        "get_supported_cpuid_more": wire.main_response("get_supported_cpuid", NO_ENTRY, ENTRY_MAX, ENTRY),
+        "get_emulated_cpuid_none": wire.main_response("get_emulated_cpuid"),
         "get_msr_index_list": wire.main_response("get_msr_index_list", wire.packed(1, [0x10, 0x174])),
+        "get_msr_index_list_none": wire.main_response("get_msr_index_list"),
+        "get_msr_index_list_one": wire.main_response("get_msr_index_list", wire.packed(1, [0])),
+        "get_msr_index_list_max": wire.main_response("get_msr_index_list", wire.packed(1, [0, ALL_ONES_32, 0x7F, 0x80])),
+        "get_msr_index_list_unpacked": wire.main_response("get_msr_index_list", unpacked(0x10, 0x174)),
+        "get_msr_index_list_mixed": wire.main_response("get_msr_index_list", unpacked(0x10), wire.packed(1, [0, 1])),
         "get_net_config": wire.main_response(
             "get_net_config",
             wire.blob(1, bytes.fromhex("525400123456")),
             wire.fixed32(2, bytes([192, 168, 10, 1])),
             wire.fixed32(3, bytes([255, 255, 255, 0])),
         ),
+        "get_net_config_bare": wire.main_response("get_net_config"),
         "get_state": wire.main_response("get_state", wire.blob(1, b"\xaa\xbb\xcc")),
+        "get_state_nothing": wire.main_response("get_state"),
+        "dirty_log_nothing": wire.main_response("dirty_log"),
         "dirty_log": wire.main_response("dirty_log", wire.blob(1, b"\xff\x01")),
         "error_eperm": wire.main_error(1),
         "error_enotty": wire.main_error(25),
         "error_enosys": wire.main_error(38),
         "error_4095": wire.main_error(4095),
+        "error_max": wire.main_error(2**31 - 1),
+        "error_negative": wire.main_error(-1),
+        "error_min": wire.main_error(-(2**31)),
         "error_with_member": wire.main_error(17) + wire.main_response("create"),
     }
 )
@@ -88,14 +144,31 @@ VCPU_REQUESTS = {
     "resume_all": wire.resume(b"\x01\x02", b"\x03", b"\x04\x05", b"\x06"),
     "get_state_regs": wire.get_state(wire.REGS),
     "get_state_sregs": wire.get_state(wire.SREGS),
+    "get_state_fpu": wire.get_state(wire.FPU),
+    "get_state_debugregs": wire.get_state(wire.DEBUGREGS),
+    "get_state_lapic": wire.get_state(wire.LAPIC),
+    "get_state_mp": wire.get_state(wire.MP),
+    "get_state_xcregs": wire.get_state(wire.XCREGS),
     "get_state_events": wire.get_state(wire.EVENTS),
     "set_state": wire.set_state(wire.MP, bytes(4)),
+    "set_state_nothing": wire.set_state(wire.REGS, b""),
     "get_msrs": wire.get_msrs(0x10, 0x174, 0xC0000080),
+    "get_msrs_none": wire.get_msrs(),
+    "get_msrs_one": wire.get_msrs(0),
+    "get_msrs_max": wire.get_msrs(ALL_ONES_32, 0, 0x7F, 0x80),
+    "get_msrs_unpacked": wire.member(5, unpacked(0x10, 0x174, 0)),
+    "get_msrs_mixed": wire.member(5, wire.packed(1, [0x10]), unpacked(0x174), wire.packed(1, [0x175, 0x176])),
     "set_msrs": wire.set_msrs((0xC0000080, 0x500)),
+    "set_msrs_none": wire.set_msrs(),
+    "set_msrs_max": wire.set_msrs((0, 0), (ALL_ONES_32, ALL_ONES), (0x10, 0)),
     "set_cpuid": wire.set_cpuid(ENTRY),
+    "set_cpuid_none": wire.set_cpuid(),
+    "set_cpuid_more": wire.set_cpuid(NO_ENTRY, ENTRY_MAX, ENTRY),
     "shutdown": wire.shutdown(),
     "get_hyperv_cpuid": wire.get_hyperv_cpuid(),
     "enable_capability": wire.enable_capability(123),
+    "enable_capability_first": wire.enable_capability(0),
+    "enable_capability_max": wire.enable_capability(ALL_ONES_32),
 }
 
 VCPU_RESPONSES = {
@@ -104,18 +177,32 @@ VCPU_RESPONSES = {
     "io_port_read": wire.io_event(wire.IOPORT, 0x3F8, False, b"\0"),
     "io_mmio_read": wire.io_event(wire.MMIO, 0x1000, False, bytes(4)),
     "io_all": wire.io_event(wire.MMIO, 1, True, b"\x07", True, b"\x08", b"\x09", b"\x0a"),
+    "io_max": wire.io_event(wire.MMIO, ALL_ONES, False, bytes(8)),
     "user": wire.user_event(ALL_ONES),
+    "user_null": wire.user_event(0),
     "hyperv_call": wire.hyperv_call_event(1, 2, 3),
+    "hyperv_call_zeros": wire.hyperv_call_event(0, 0, 0),
+    "hyperv_call_max": wire.hyperv_call_event(ALL_ONES, ALL_ONES, ALL_ONES),
     "hyperv_synic": wire.hyperv_synic_event(0x40000080, 1, 0x1000, 0x2000),
+    "hyperv_synic_zeros": wire.hyperv_synic_event(0, 0, 0, 0),
+    "hyperv_synic_max": wire.hyperv_synic_event(ALL_ONES_32, ALL_ONES, ALL_ONES, ALL_ONES),
     "io_again": wire.vcpu_error(22) + wire.io_event(wire.IOPORT, 0x3F8, True, b"A"),
     "get_state": wire.vcpu_response("get_state", wire.blob(1, b"\xaa\xbb\xcc")),
+    "get_state_nothing": wire.vcpu_response("get_state"),
     "set_state": wire.vcpu_response("set_state"),
     "get_msrs": wire.vcpu_response("get_msrs", wire.packed(1, [1, ALL_ONES])),
+    "get_msrs_none": wire.vcpu_response("get_msrs"),
+    "get_msrs_one": wire.vcpu_response("get_msrs", wire.packed(1, [0])),
+    "get_msrs_unpacked": wire.vcpu_response("get_msrs", unpacked(ALL_ONES, 0, 0x500)),
     "set_msrs": wire.vcpu_response("set_msrs"),
     "set_cpuid": wire.vcpu_response("set_cpuid"),
     "get_hyperv_cpuid": wire.vcpu_response("get_hyperv_cpuid", ENTRY),
+    "get_hyperv_cpuid_none": wire.vcpu_response("get_hyperv_cpuid"),
+    "get_hyperv_cpuid_more": wire.vcpu_response("get_hyperv_cpuid", ENTRY, NO_ENTRY),
     "enable_capability": wire.vcpu_response("enable_capability"),
     "error_ebusy": wire.vcpu_error(16),
+    "error_max": wire.vcpu_error(2**31 - 1),
+    "error_min": wire.vcpu_error(-(2**31)),
 }
 
 MESSAGES = {

@@ -180,6 +180,11 @@ def msi_route(irq_id, address, data):
     return member(1, number(1, irq_id), member(3, number(1, address), number(2, data)))
 
 
+def bare_route(irq_id):
+    """To nowhere, which no client may ask for."""
+    return member(1, number(1, irq_id))
+
+
 def set_irq_routing(*routes):
     return member(12, *routes)
 
