@@ -72,16 +72,14 @@ static int create_irq_event(struct request *request)
 
 static int create(struct request *request)
 {
-	pb_size_t kind = request->message->message.create.which_constructor;
-	if (kind != wire_MainRequest_Create_memory_tag && request->packet->fd_count > 0)
-		return -EINVAL;
-	switch (kind) {
+	bool has_fds = request->packet->fd_count > 0;
+	switch (request->message->message.create.which_constructor) {
 	case wire_MainRequest_Create_memory_tag:
 		return create_memory(request);
 	case wire_MainRequest_Create_io_event_tag:
-		return create_io_event(request);
+		return has_fds ? -EINVAL : create_io_event(request);
 	case wire_MainRequest_Create_irq_event_tag:
-		return create_irq_event(request);
+		return has_fds ? -EINVAL : create_irq_event(request);
 	default:
 		return -ENOTTY;
 	}
