@@ -1,218 +1,70 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""The original host's part, played by hand to a client of our library (client_probe.c): requests are compared byte by
-byte, and the vCPU channel is two pipes, as the original's was.
+"""Clients of our library (client_probe.c) with the original host (original_host.py): what each call sends and makes of
+the answer, and of answers and ends that make no sense.
 
 usage: fake_host.py CLIENT_PROBE
 """
 
-import array
 import errno
-import fcntl
 import os
+import re
 import select
 import socket
-import struct
-import subprocess
 import sys
-import termios
-import time
 
 sys.dont_write_bytecode = True
 
 import tap
 import wire
+from original_host import (
+    GOLDEN,
+    INIT,
+    INIT_LIFE,
+    LIFE,
+    MAIN_LIFE,
+    READ,
+    REGS,
+    SREGS,
+    TO_INIT,
+    TO_INIT_LINES,
+    TO_WRITE,
+    TO_WRITE_LINES,
+    VCPU_STATES,
+    VM_STATES,
+    WRITE,
+    WRITE_LINE,
+    DEBUGREGS,
+    Host,
+    pattern,
+    request,
+    response,
+    state_reply,
+    vcpu_request,
+)
 from tap import equal
 
-TIMEOUT_S = 30
-SREGS = bytes(8 * 24 + 2 * 16) + struct.pack("<Q", 0x60000010) + bytes(312 - 8 * 24 - 2 * 16 - 8)
-REGS = struct.pack("<18Q", *[0] * 16, 0x1000, 0)
-
-GOLDEN = wire.load_golden()
-PROBE = sys.argv[1]
-
-INIT = GOLDEN["VcpuResponse", "init"]
-WRITE = GOLDEN["VcpuResponse", "io_port_write"]
-READ = GOLDEN["VcpuResponse", "io_port_read"]
-WRITE_LINE = "wait 0 port write 0x3f8 41"
-
-
-def request(name):
-    return GOLDEN["MainRequest", name]
-
-
-def response(name):
-    return GOLDEN["MainResponse", name]
-
-
-def vcpu_request(name):
-    return GOLDEN["VcpuRequest", name]
-
-
-class Host:
-    """Our ends, and the probe that has the others. A context, after which neither is left."""
-
-    def __init__(self, *steps):
-        self.steps = steps
-        self.main, plugin = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.main.settimeout(TIMEOUT_S)
-        requests_read, requests_write = os.pipe()
-        events_read, events_write = os.pipe()
-        self.requests, self.events = requests_read, events_write
-        self.plugin_ends = [requests_write, events_read]
-        self.probe = subprocess.Popen(
-            [PROBE, *steps],
-            stdout=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            pass_fds=[plugin.fileno()],
-            env={"CROSVM_SOCKET": str(plugin.fileno())},
-            text=True,
-        )
-        plugin.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.die()
-        if self.probe.poll() is None:
-            self.probe.kill()
-        self.probe.communicate()
-
-    def die(self):
-        self.main.close()
-        for fd in [self.requests, self.events, *self.plugin_ends]:
-            if fd >= 0:
-                os.close(fd)
-        self.requests = self.events = -1
-        self.plugin_ends = []
-
-    def receive(self, wanted, fd_count=0):
-        data, control, _, _ = self.main.recvmsg(4096, socket.CMSG_LEN(4 * 4))
-        equal(data, wanted, "a main request")
-        fds = array.array("i")
-        for _, _, rights in control:
-            fds.frombytes(rights)
-        for fd in fds:
-            os.close(fd)
-        equal(len(fds), fd_count, "fds of a main request")
-
-    def send(self, data, fds=()):
-        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        self.main.sendmsg([data], rights)
-
-    def answer(self, wanted, reply, fds=(), fd_count=0):
-        self.receive(wanted, fd_count)
-        self.send(reply, fds)
-
-    def connect(self):
-        self.answer(request("get_vcpus"), response("get_vcpus"), self.plugin_ends)
-
-    def vcpu_receive(self, wanted):
-        """One read is one request: the original host does not put them together."""
-        poll = select.poll()
-        poll.register(self.requests, select.POLLIN)
-        assert poll.poll(TIMEOUT_S * 1000), "no vCPU request"
-        equal(os.read(self.requests, 262144), wanted, "a vCPU request")
-
-    def vcpu_send(self, *bodies):
-        """All in one write."""
-        os.write(self.events, b"".join(wire.frame(body) for body in bodies))
-
-    def vcpu_send_pieces(self, data, *positions):
-        """Cut at the positions, each piece only when the one before it has been read."""
-        begin = 0
-        for end in [*positions, len(data)]:
-            deadline = time.monotonic() + TIMEOUT_S
-            while struct.unpack("i", fcntl.ioctl(self.plugin_ends[1], termios.FIONREAD, bytes(4)))[0]:
-                assert time.monotonic() < deadline, "the client does not read"
-                time.sleep(0.0005)
-            os.write(self.events, data[begin:end])
-            begin = end
-
-    def to_init(self):
-        self.connect()
-        self.vcpu_receive(vcpu_request("wait"))
-        self.vcpu_send(INIT)
-
-    def to_write_event(self):
-        """For a probe that begins with TO_WRITE."""
-        self.to_init()
-        self.vcpu_receive(vcpu_request("resume"))
-        self.vcpu_send(WRITE)
-
-    def ends(self, *lines):
-        """The probe has said these lines, and exited."""
-        output, _ = self.probe.communicate(timeout=TIMEOUT_S)
-        equal(output.splitlines(), list(lines), f"what {' '.join(self.steps)} printed")
-        equal(self.probe.returncode, 0, "the probe's exit status")
-
-
-TO_INIT = ["connect", "wait"]
-TO_INIT_LINES = ["connect 0", "wait 0 kind 0"]
-TO_WRITE = [*TO_INIT, "resume", "wait"]
-TO_WRITE_LINES = [*TO_INIT_LINES, "resume 0", WRITE_LINE]
-
+HERE = os.path.dirname(os.path.abspath(__file__))
+API = "CROSVM_PLUGIN_0.22"
 
 # ---- A normal life, and a host that dies in it ----
 
 
-class Step:
-    """One call of the client: what it sends, what it gets, what comes of it. None: nothing."""
-
-    def __init__(self, name, line="", sent=None, got=None, is_vcpu=True, fd_count=0, gives_ends=False):
-        self.name, self.line, self.sent, self.got = name, f"{name} 0{line}", sent, got
-        self.is_vcpu, self.fd_count, self.gives_ends = is_vcpu, fd_count, gives_ends
-
-    def hear(self, host):
-        if self.sent is None:
-            return
-        if self.is_vcpu:
-            host.vcpu_receive(self.sent)
-        else:
-            host.receive(self.sent, self.fd_count)
-
-    def say(self, host):
-        if self.got is None:
-            return
-        if self.is_vcpu:
-            host.vcpu_send(self.got)
-        else:
-            host.send(self.got, host.plugin_ends if self.gives_ends else ())
-
-
-def main_step(name, sent, got, **more):
-    return Step(name, sent=request(sent), got=response(got), is_vcpu=False, **more)
-
-
-LIFE = [
-    main_step("connect", "get_vcpus", "get_vcpus", gives_ends=True),
-    main_step("memory", "create_memory_first", "create", fd_count=1),
-    main_step("reserve", "reserve_port", "reserve_range"),
-    main_step("extension", "check_extension", "check_extension_yes"),
-    main_step("start", "start", "start"),
-    Step("wait", " kind 0", vcpu_request("wait"), INIT),
-    Step(
-        "get_sregs",
-        " cr0 0x60000010",
-        vcpu_request("get_state_sregs"),
-        wire.vcpu_response("get_state", wire.blob(1, SREGS)),
-    ),
-    # Deferred: they travel with the resume.
-    Step("set_sregs"),
-    Step("set_regs"),
-    Step("resume", sent=wire.resume(regs=REGS, sregs=SREGS)),
-    Step("wait", " port write 0x3f8 41", got=WRITE),
-    Step("resume", sent=vcpu_request("resume")),
-    Step("wait", " port read 0x3f8 00", got=READ),
-    Step("answer"),
-    Step("resume", sent=vcpu_request("resume_data")),
-    Step("wait", " mmio read 0x1000 00 00 00 00", got=GOLDEN["VcpuResponse", "io_mmio_read"]),
-    Step("resume", sent=wire.resume(bytes(4))),
-    main_step("release", "release_port", "reserve_range"),
-    main_step("destroy", "destroy_first", "destroy"),
-]
-LIFE[3].line = "extension 0 yes"
+def test_every_function_is_called():
+    """By a step of the probe; what a later API adds is for other tests."""
+    with open(os.path.join(HERE, "../../src/plugin/libcrosvm_plugin.map"), encoding="ascii") as file:
+        node = re.search(re.escape(API) + r" \{(.*?)\}", file.read(), re.DOTALL).group(1)
+    functions = re.findall(r"crosvm_\w+", node)
+    assert len(functions) > 50, functions
+    with open(os.path.join(HERE, "client_probe.c"), encoding="ascii") as file:
+        probe = file.read()
+    made = {f"crosvm_{verb}_{call}" for verb in ("get", "set") for call in re.findall(r"VM_STATE\(.*, (\w+)\)", probe)}
+    made |= {
+        f"crosvm_vcpu_{verb}_{call}"
+        for verb in ("get", "set")
+        for call in re.findall(r"VCPU_STATE\(.*, (\w+)\)", probe)
+    }
+    equal([name for name in functions if name not in made and f"{name}(" not in probe], [], "functions not called")
 
 
 def test_life():
@@ -225,21 +77,26 @@ def test_life():
 
 def after_death(index, step):
     """What a call returns when the host has died at step number `index`."""
-    if step.name == "answer":
-        return "answer 0"
-    if index == 0 or (step.name == "destroy" and index == 1):
+    if index == 0 and step.name != "answer":
+        return f"{step.name} -{errno.EINVAL}"  # there is no connection
+    if step.local:
+        return step.line
+    if step.needs and step.needs not in [before.name for before in LIFE[:index]]:
         return f"{step.name} -{errno.EINVAL}"  # there is no handle
     return f"{step.name} -{errno.ECONNRESET}"
 
 
-def die_at(index):
-    """The host dies when it has read what the client sent, and before it answers."""
+def die_at(index, heard):
+    """The host dies before it answers, when it has read what the client sent, or not even that."""
     last = LIFE[index]
     with Host(*(step.name for step in LIFE)) as host:
         for step in LIFE[:index]:
             step.hear(host)
             step.say(host)
-        last.hear(host)
+        if heard:
+            last.hear(host)
+        else:
+            last.await_sent(host)
         host.die()
         lines = [step.line for step in LIFE[:index]]
         lines.append(last.line if last.got is None else f"{last.name} -{errno.ECONNRESET}")
@@ -250,7 +107,13 @@ def die_at(index):
 def test_host_dies_at_each_step():
     for index, step in enumerate(LIFE):
         if step.sent is not None or step.got is not None:
-            die_at(index)
+            die_at(index, True)
+
+
+def test_host_dies_before_it_reads():
+    for index, step in enumerate(LIFE):
+        if step.sent is not None:
+            die_at(index, False)
 
 
 def test_host_dead_from_the_start():
@@ -472,6 +335,299 @@ def test_vcpu_replies():
         host.ends(*TO_WRITE_LINES, *(f"get_sregs {result}" for _, result in replies))
 
 
+def wrong_replies(step):
+    """(reply, what comes of it) for answers that no call may take for its own."""
+    error = wire.main_error
+    if step.is_vcpu:
+        others = [wire.vcpu_response(name) for name in ("get_state", "set_state", "set_cpuid")]
+    else:
+        others = [wire.main_response(name) for name in ("create", "get_state", "start")]
+        # On a vCPU channel, what does not decode is its end.
+        others.append(wire.blob(1, b"no number"))
+    others = [other for other in others if wire.fields(other)[0][0] != wire.fields(step.got)[-1][0]]
+    return [
+        *((other, errno.EPROTO) for other in others),
+        (wire.number(77, 1), errno.EPROTO),
+        (error(errno.ENOTTY), errno.ENOTTY),
+        (error(errno.ENOTTY) + step.got, errno.ENOTTY),
+        (error(4095), 4095),
+        (error(4096), errno.EPROTO),
+        (error(-errno.EPERM), errno.EPROTO),
+        (error(-(2**31)), errno.EPROTO),
+    ]
+
+
+def exchanges(life):
+    return [step for step in life if step.sent is not None and step.got is not None]
+
+
+def play_main(step, replies):
+    """The client makes the step's call for each of the replies (bytes, fds, line), and once for the right one."""
+    before = [s for s in MAIN_LIFE if s.name == step.needs]
+    with Host("connect", *(s.name for s in before), *[step.name] * (len(replies) + 1)) as host:
+        host.connect()
+        for s in before:
+            host.receive(None, s.fd_count)  # with another id than in a whole life
+            s.say(host)
+        for reply, fds, _ in replies:
+            host.receive(None, step.fd_count)
+            host.send(reply, fds)
+        host.receive(None, step.fd_count)
+        yield host
+        step.say(host)
+        host.ends("connect 0", *(s.line for s in before), *(line for _, _, line in replies), step.line)
+
+
+def test_wrong_replies_to_each_main_call():
+    """And fds that nobody asked for are closed, before the next request at the latest."""
+    for step in exchanges(MAIN_LIFE):
+        read_end, write_end = os.pipe()
+        replies = [(reply, (), f"{step.name} -{code}") for reply, code in wrong_replies(step)]
+        right = [write_end] * len(list(step.fds(None)))
+        no = f"{step.name} -{errno.EPROTO}"
+        replies += [(step.got, [*right, write_end], no), (wire.main_error(errno.EPERM), [write_end], no)]
+        if right:
+            replies += [(step.got, right[1:], no), (wire.main_response("start"), right, no)]
+        for _ in play_main(step, replies):
+            os.close(write_end)
+            poll = select.poll()
+            poll.register(read_end, 0)
+            equal(poll.poll(0), [(read_end, select.POLLHUP)], f"fds that came with replies to {step.name}")
+        os.close(read_end)
+
+
+def play_vcpu(step, replies):
+    """The same on a vCPU that stands at INIT."""
+    with Host(*TO_INIT, *[step.name] * (len(replies) + 1)) as host:
+        host.to_init()
+        for reply, _ in replies:
+            host.vcpu_receive(None)
+            host.vcpu_send(reply)
+        host.vcpu_receive(None)
+        host.vcpu_send(step.got)
+        host.ends(*TO_INIT_LINES, *(line for _, line in replies), step.line)
+
+
+def test_wrong_replies_to_each_vcpu_call():
+    for step in exchanges(INIT_LIFE):
+        play_vcpu(step, [(reply, f"{step.name} -{code}") for reply, code in wrong_replies(step)])
+
+
+def sizes_around(size):
+    return [n for n in (0, 1, size - 1, size + 1, 2 * size, 4000) if n != size]
+
+
+def test_sizes_of_state():
+    """A set of another size is none, and never half taken."""
+    sets = [(name, size) for name, _, size in VCPU_STATES]
+    for name, size in [*sets, ("regs", len(REGS)), ("sregs", len(SREGS)), ("debugregs", len(DEBUGREGS))]:
+        (step,) = [s for s in INIT_LIFE if s.name == "get_" + name]
+        play_vcpu(step, [(state_reply(pattern(n)), f"get_{name} -{errno.EPROTO}") for n in sizes_around(size)])
+    for name, _, size in VM_STATES:
+        (step,) = [s for s in MAIN_LIFE if s.name == "get_" + name]
+        no = f"get_{name} -{errno.EPROTO}"
+        wrong = [(wire.main_response("get_state", wire.blob(1, pattern(n))), (), no) for n in sizes_around(size)]
+        for _ in play_main(step, wrong):
+            pass
+
+
+def main_step_named(name):
+    (step,) = [s for s in MAIN_LIFE if s.name == name]
+    return step
+
+
+def test_sizes_of_other_replies():
+    log, net = main_step_named("dirty_log"), main_step_named("net_config")
+    no = f"dirty_log -{errno.EPROTO}"
+    wrong = [(wire.main_response("dirty_log", wire.blob(1, bytes(n))), (), no) for n in (0, 1, 3, 8)]
+    for _ in play_main(log, wrong):
+        pass
+    read_end, write_end = os.pipe()
+    no = f"net_config -{errno.EPROTO}"
+    wrong = [(wire.main_response("get_net_config", wire.blob(1, bytes(n))), [write_end], no) for n in (0, 5, 7, 8)]
+    for _ in play_main(net, wrong):
+        os.close(write_end)
+        poll = select.poll()
+        poll.register(read_end, 0)
+        equal(poll.poll(0), [(read_end, select.POLLHUP)], "a tap that came with a MAC of the wrong length")
+    os.close(read_end)
+
+
+def test_counts_of_repeated_fields():
+    """None, fewer than there is room for, and more: the number is told, the caller's array stays its own."""
+    supported, msrs = main_step_named("supported_cpuid"), main_step_named("msr_index_list")
+    entries = [wire.cpuid_entry(function=i, eax=i) for i in range(300)]
+    for _ in play_main(
+        supported,
+        [
+            (response("get_supported_cpuid_none"), (), "supported_cpuid 0 of 0"),
+            (wire.main_response("get_supported_cpuid", *entries[:4]), (), f"supported_cpuid -{errno.E2BIG} of 4"),
+            (wire.main_response("get_supported_cpuid", *entries), (), f"supported_cpuid -{errno.E2BIG} of 300"),
+        ],
+    ):
+        pass
+    many = wire.main_response("get_msr_index_list", wire.packed(1, range(1000)))
+    for _ in play_main(
+        msrs,
+        [
+            (response("get_msr_index_list_none"), (), "msr_index_list 0 of 0: ee ee"),
+            (response("get_msr_index_list_one"), (), "msr_index_list 0 of 1: 0 ee"),
+            (response("get_msr_index_list_unpacked"), (), "msr_index_list 0 of 2: 10 174"),
+            (many, (), f"msr_index_list -{errno.E2BIG} of 1000: ee ee"),
+        ],
+    ):
+        pass
+    (get_msrs,) = [s for s in INIT_LIFE if s.name == "get_msrs"]
+    play_vcpu(
+        get_msrs,
+        [
+            (GOLDEN["VcpuResponse", "get_msrs_none"], "get_msrs 0 0 ee ee"),
+            (GOLDEN["VcpuResponse", "get_msrs_one"], "get_msrs 0 1 0 ee"),
+            (GOLDEN["VcpuResponse", "get_msrs_unpacked"], f"get_msrs -{errno.EPROTO}"),  # three
+            (wire.vcpu_response("get_msrs", wire.packed(1, range(300))), f"get_msrs -{errno.EPROTO}"),
+        ],
+    )
+    (hyperv,) = [s for s in INIT_LIFE if s.name == "hyperv_cpuid"]
+    play_vcpu(
+        hyperv,
+        [
+            (GOLDEN["VcpuResponse", "get_hyperv_cpuid_none"], "hyperv_cpuid 0 of 0"),
+            (wire.vcpu_response("get_hyperv_cpuid", *entries), f"hyperv_cpuid -{errno.E2BIG} of 300"),
+        ],
+    )
+
+
+# ---- Registers that are set later, or came along ----
+
+
+def test_deferred_sets_before_another_call():
+    """They arrive before what is not deferred, and before a get of the same set."""
+    done = wire.vcpu_response("set_state")
+    calls = ["set_sregs", "set_regs", "set_mp", "set_regs", "get_regs", "set_sregs", "get_mp", "resume"]
+    with Host(*TO_INIT, *calls) as host:
+        regs, sregs = REGS, bytes(312)
+        host.to_init()
+        host.vcpu_receive(wire.set_state(wire.REGS, regs))
+        host.vcpu_send(done)
+        host.vcpu_receive(wire.set_state(wire.SREGS, sregs))
+        host.vcpu_send(done)
+        host.vcpu_receive(wire.set_state(wire.MP, bytes(4)))
+        host.vcpu_send(done)
+        host.vcpu_receive(wire.set_state(wire.REGS, regs))
+        host.vcpu_send(done)
+        host.vcpu_receive(wire.get_state(wire.REGS))
+        host.vcpu_send(state_reply(regs))
+        host.vcpu_receive(wire.get_state(wire.MP))
+        host.vcpu_send(state_reply(pattern(4)))
+        host.vcpu_receive(wire.resume(sregs=sregs))
+        host.ends(
+            *TO_INIT_LINES,
+            "set_sregs 0",
+            "set_regs 0",
+            "set_mp 0",
+            "set_regs 0",
+            f"get_regs 0 {len(regs)} 00 00",
+            "set_sregs 0",
+            "get_mp 0 4 05 1a",
+            "resume 0",
+        )
+
+
+def test_deferred_set_that_is_refused():
+    """The call that it had to arrive before says so, and is not made."""
+    with Host(*TO_INIT, "set_sregs", "set_mp", "set_mp") as host:
+        host.to_init()
+        host.vcpu_receive(wire.set_state(wire.SREGS, bytes(312)))
+        host.vcpu_send(wire.vcpu_error(errno.EINVAL))
+        host.vcpu_receive(wire.set_state(wire.MP, bytes(4)))
+        host.vcpu_send(wire.vcpu_response("set_state"))
+        host.ends(*TO_INIT_LINES, "set_sregs 0", f"set_mp -{errno.EINVAL}", "set_mp 0")
+
+
+def test_registers_that_came_along():
+    """Getting and setting them asks the host nothing: it is stopped until the resume."""
+    hinted = wire.io_event(wire.IOPORT, 0x3F8, True, b"A", regs=REGS, sregs=SREGS, debugregs=DEBUGREGS)
+    calls = ["get_regs", "get_sregs", "get_debugregs", "set_regs", "set_sregs", "set_debugregs"]
+    with Host(*TO_INIT, "resume", "wait", *calls, "resume", "wait", "get_sregs") as host:
+        host.to_init()
+        host.vcpu_receive(vcpu_request("resume"))
+        host.vcpu_send(hinted)
+        host.vcpu_receive(wire.resume(regs=REGS, sregs=SREGS, debugregs=DEBUGREGS))
+        # They hold for their event only.
+        host.vcpu_send(READ)
+        host.vcpu_receive(wire.get_state(wire.SREGS))
+        host.vcpu_send(state_reply(SREGS))
+        debug = f"get_debugregs 0 128 {DEBUGREGS[0]:02x} {DEBUGREGS[-1]:02x}"
+        sregs = "get_sregs 0 cr0 0x60000010"
+        sets = [f"{call} 0" for call in calls[3:]]
+        host.ends(
+            *TO_INIT_LINES,
+            "resume 0",
+            WRITE_LINE,
+            "get_regs 0 144 00 00",
+            sregs,
+            debug,
+            *sets,
+            "resume 0",
+            "wait 0 port read 0x3f8 00",
+            sregs,
+        )
+
+
+# ---- Ends of a channel, and extensions ----
+
+
+def test_no_sigpipe():
+    """The host has closed the end that the client writes, and no other."""
+    for last in ("resume", "get_mp", "set_mp", "get_msrs"):
+        with Host(*TO_INIT, last, "wait", "extension") as host:
+            host.connect()
+            host.vcpu_receive(vcpu_request("wait"))
+            os.close(host.requests)
+            host.requests = -1
+            host.vcpu_send(INIT)
+            host.answer(request("check_extension"), response("check_extension_yes"))
+            gone = -errno.ECONNRESET
+            host.ends(*TO_INIT_LINES, f"{last} {gone}", f"wait {gone}", "extension 0 yes")
+
+
+def test_events_kept_while_a_reply_is_awaited():
+    """As many as come, in their order, cut anywhere."""
+    writes = [wire.io_event(wire.IOPORT, 0x3F9, True, bytes([i]), no_resume=True) for i in range(5)]
+    reply = wire.vcpu_response("get_state", wire.blob(1, SREGS))
+    data = b"".join(wire.frame(body) for body in (*writes, reply))
+    for cut in (len(wire.frame(writes[0])) + 1, len(data) - len(SREGS), len(data) - 1):
+        with Host(*TO_WRITE, "get_sregs", "resume", *["wait"] * 6) as host:
+            host.to_write_event()
+            host.vcpu_receive(vcpu_request("get_state_sregs"))
+            host.vcpu_send_pieces(data, cut)
+            host.vcpu_receive(vcpu_request("resume"))
+            host.vcpu_send(READ)
+            lines = [f"wait 0 port write 0x3f9 {i:02x}" for i in range(5)]
+            host.ends(
+                *TO_WRITE_LINES, "get_sregs 0 cr0 0x60000010", "resume 0", *lines, "wait 0 port read 0x3f8 00"
+            )
+
+
+def test_extensions_are_refused():
+    """What this host says to members that it does not know, and that it then waits for the next request."""
+    with Host("connect") as host:
+        # In the client's place, which has said what it had to say.
+        host.connect()
+        host.ends("connect 0")
+        host.main.close()
+        host.main, client = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        for data in (wire.member(200), wire.member(250, wire.number(1, 1)), wire.start()):
+            client.send(data)
+        host.receive(wire.start())
+        equal([client.recv(64) for _ in range(2)], [wire.main_error(errno.ENOTTY)] * 2, "answers to extensions")
+        client.close()
+        os.write(host.plugin_ends[0], wire.member(100))
+        # One request at a time: the original host takes what it reads for one.
+        equal(host.vcpu_read(), None, "an extension on the vCPU channel")
+        equal(os.read(host.plugin_ends[1], 64), wire.frame(wire.vcpu_error(errno.ENOTTY)), "its answer")
+
+
 def test_refused_resume():
     """The same event again, with the reason."""
     with Host(*TO_WRITE, "resume", "wait", "resume", "wait") as host:
@@ -506,6 +662,7 @@ def test_bad_frames():
 
 
 def main():
+    Host.PROBE = sys.argv[1]
     names = [name for name in globals() if name.startswith("test_")]
     return tap.run([(name[len("test_") :], globals()[name]) for name in names])
 

@@ -10,8 +10,6 @@ by byte with what the protocol says. The last line on stderr tells that a case g
 
 import array
 import errno
-import fcntl
-import mmap
 import os
 import select
 import signal
@@ -21,291 +19,32 @@ import sys
 
 sys.dont_write_bytecode = True
 
+import client_kvm
 import wire
+from client import (
+    CONNECTIONS,
+    CONSOLE,
+    GARBAGE,
+    GIB,
+    MEMORY_SLOTS,
+    PAGE,
+    REQUEST_BYTES,
+    SEAL_SHRINK,
+    SEAL_WRITE,
+    STALE_REQUESTS,
+    STATE_BYTES,
+    VCPU_REQUEST_BYTES,
+    Connection,
+    Machine,
+    be_killed,
+    make_memfd,
+    make_regs,
+    run_guest,
+    through,
+)
 from tap import equal
 
-# The same numbers as in guest.asm.
-LOAD_ADDRESS, PAGE = 0x1000, 0x1000
-CONSOLE, DONE, DEVICE = 0x3F8, 0x604, 0xD000
-TEXT = b"sixteen bytes..."
-
-# The original library's own.
-RESPONSE_BYTES, RESPONSE_FDS = 256 * 1024, 32
-
-# The host's, src/wire/limits.h.
-REQUEST_BYTES, VCPU_REQUEST_BYTES, CONNECTIONS, MEMORY_SLOTS = 131072, 65536, 64, 509
-STALE_REQUESTS = 64
-
-GIB = 1 << 30
-SEAL_SHRINK, SEAL_WRITE = 0x2, 0x8
-GARBAGE = b"\xff" * 12
-
-STATE_BYTES = {
-    wire.REGS: 144,
-    wire.SREGS: 312,
-    wire.FPU: 416,
-    wire.DEBUGREGS: 128,
-    wire.LAPIC: 1024,
-    wire.MP: 4,
-    wire.XCREGS: 392,
-    wire.EVENTS: 64,
-}
-
-
-# ---- A client ----
-
-
-class Connection:
-    """A main connection."""
-
-    def __init__(self, fd):
-        self.socket = socket.socket(fileno=fd)
-        self.socket.settimeout(20)
-
-    def send(self, data, fds=()):
-        control = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
-        self.socket.sendmsg([data], control)
-
-    def receive(self):
-        data, control, flags, _ = self.socket.recvmsg(RESPONSE_BYTES, socket.CMSG_LEN(4 * RESPONSE_FDS))
-        assert not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC), f"recvmsg flags {flags:#x}"
-        fds = array.array("i")
-        for _, _, rights in control:
-            fds.frombytes(rights)
-        return data, list(fds)
-
-    def ask(self, data, fds=()):
-        self.send(data, fds)
-        return self.receive()
-
-    def ok(self, request, member, fds=(), fd_count=0, body=b""):
-        """Ask, want success in just these bytes, and return the fds."""
-        answer, got = self.ask(request, fds)
-        equal(answer, wire.main_response(member, body), member)
-        equal(len(got), fd_count, f"fds of {member}")
-        return got
-
-    def refused(self, request, code, fds=()):
-        answer, got = self.ask(request, fds)
-        equal((answer.hex(" "), got), (wire.main_error(code).hex(" "), []), f"{code} for {request[:40].hex(' ')}")
-
-    def lives(self):
-        """KVM_CAP_USER_MEMORY (3) is there in every KVM."""
-        self.ok(wire.check_extension(3), "check_extension", body=wire.number(1, True))
-
-    def is_dropped(self):
-        try:
-            equal(self.receive(), (b"", []), "at the end of a connection")
-        except ConnectionResetError:
-            pass
-
-    def host_fds(self):
-        """How many the host has open. It closes those of a reply after it was sent: hence a request first."""
-        self.lives()
-        return len(os.listdir(f"/proc/{os.getppid()}/fd"))
-
-    def clone(self):
-        return Connection(self.ok(wire.new_connection(), "new_connection", fd_count=1)[0])
-
-    def close(self):
-        self.socket.close()
-
-
-class Vcpu:
-    """The two ends of a vCPU channel."""
-
-    def __init__(self, write_fd, read_fd):
-        self.write_fd, self.read_fd = write_fd, read_fd
-
-    def send(self, request):
-        equal(os.write(self.write_fd, request), len(request), "write")
-
-    def receive(self):
-        """One frame; the original needs it whole in one read."""
-        data = os.read(self.read_fd, RESPONSE_BYTES)
-        assert data, "the channel has ended"
-        frames = wire.read_frames(data)
-        equal(len(frames), 1, "frames in one read")
-        return frames[0]
-
-    def expect(self, body, what="the next frame"):
-        equal(self.receive(), body, what)
-
-    def refused(self, request, code):
-        self.send(request)
-        self.expect(wire.vcpu_error(code), f"the refusal of {request[:40].hex(' ')}")
-
-    def has_frame(self, timeout_ms):
-        poll = select.poll()
-        poll.register(self.read_fd, select.POLLIN)
-        return bool(poll.poll(timeout_ms))
-
-    def ends(self):
-        try:
-            while os.read(self.read_fd, RESPONSE_BYTES):
-                pass
-        except ConnectionResetError:
-            pass
-
-    def wait(self):
-        self.send(wire.wait())
-        self.expect(wire.init_event(), "INIT")
-
-    def get_state(self, state_set):
-        self.send(wire.get_state(state_set))
-        code, member, body = wire.read_vcpu_response(self.receive())
-        equal((code, member), (0, "get_state"), f"state set {state_set}")
-        state = wire.read(body, {1: "state"})["state"]
-        equal(len(state), STATE_BYTES[state_set], f"bytes of state set {state_set}")
-        return state
-
-    def set_state(self, state_set, state):
-        self.send(wire.set_state(state_set, state))
-        self.expect(wire.vcpu_response("set_state"), "set_state")
-
-    def entry(self):
-        """The registers with which the vCPU begins at LOAD_ADDRESS in real mode."""
-        sregs = bytearray(self.get_state(wire.SREGS))
-        struct.pack_into("<Q", sregs, 0, 0)  # cs.base
-        struct.pack_into("<H", sregs, 12, 0)  # cs.selector
-        return {"regs": make_regs(), "sregs": bytes(sregs)}
-
-    def begin(self):
-        self.wait()
-        # A second vCPU waits for a startup interrupt otherwise.
-        self.set_state(wire.MP, struct.pack("<I", 0))
-        return self.entry()
-
-    def writes(self, port, data, echo=True):
-        self.expect(wire.io_event(wire.IOPORT, port, True, data), f"a write to {port:#x}")
-        # What the original's library does: its answer is the access's first bytes, also for a write.
-        self.send(wire.resume(data[:8] if echo else b""))
-
-    def reads(self, port, answer):
-        self.expect(wire.io_event(wire.IOPORT, port, False, bytes(len(answer))), f"a read of {port:#x}")
-        self.send(wire.resume(answer))
-
-    def comes_to_console(self):
-        """The guest's first access; not resumed."""
-        self.expect(wire.io_event(wire.IOPORT, CONSOLE, True, b"A"), "the guest's first write")
-
-
-def make_regs(rip=LOAD_ADDRESS):
-    return struct.pack("<18Q", *[0] * 16, rip, 2)
-
-
-def make_memfd(size, seals=SEAL_SHRINK):
-    fd = os.memfd_create("guest", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(fd, size)
-    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, seals)
-    return fd
-
-
-class Machine:
-    """What a plugin has after set-up: one page of memory with the guest, the ports, the vCPUs."""
-
-    def __init__(self, vcpu_count=1):
-        self.main = Connection(int(os.environ["CROSVM_SOCKET"]))
-        fds = self.main.ok(wire.get_vcpus(), "get_vcpus", fd_count=2 * vcpu_count)
-        self.vcpus = [Vcpu(*fds[i : i + 2]) for i in range(0, len(fds), 2)]
-        self.shutdown = self.main.ok(wire.get_shutdown_eventfd(), "get_shutdown_eventfd", fd_count=1)[0]
-
-    def load(self):
-        with open(sys.argv[2], "rb") as file:
-            guest = file.read()
-        fd = make_memfd(PAGE)
-        self.memory = mmap.mmap(fd, PAGE)
-        self.memory[: len(guest)] = guest
-        self.main.ok(wire.create_memory(0, 0, LOAD_ADDRESS, PAGE), "create", fds=[fd])
-        os.close(fd)
-        for space, start, length in ((wire.IOPORT, CONSOLE, 8), (wire.IOPORT, DONE, 1), (wire.MMIO, DEVICE, 16)):
-            self.main.ok(wire.reserve_range(space, start, length), "reserve_range")
-
-    def start(self):
-        self.load()
-        self.main.ok(wire.start(), "start")
-        return self.vcpus[0]
-
-    def start_at_console(self):
-        """The vCPU has an event that waits for its answer."""
-        vcpu = self.start()
-        vcpu.send(wire.resume(**vcpu.begin()))
-        vcpu.comes_to_console()
-        return vcpu
-
-    def start_at_barrier(self):
-        """With two vCPUs: the first was resumed and does not run before the second is."""
-        first = self.start()
-        second = self.vcpus[1]
-        entries = [vcpu.begin() for vcpu in (first, second)]
-        first.send(wire.resume(**entries[0]))
-        return first, second, entries[1]
-
-    def is_told_to_exit(self):
-        equal(os.read(self.shutdown, 8), struct.pack("<Q", 1), "the shutdown eventfd")
-
-
-def be_killed():
-    """The host has to end this plugin, whatever it waits for."""
-    through()
-    while True:
-        signal.pause()
-
-
-def through():
-    print(f"case {sys.argv[1]} is through", file=sys.stderr, flush=True)
-
-
 # ---- Cases: a correct client ----
-
-
-def run_guest(machine, vcpu):
-    """Everything that guest.asm does, from its first access."""
-    vcpu.writes(CONSOLE, b"A")
-    vcpu.reads(CONSOLE, b"\x5a")
-    vcpu.writes(CONSOLE + 1, b"\x5a\x12")
-    vcpu.reads(CONSOLE + 4, b"\x78\x56\x34\x12")
-    vcpu.writes(CONSOLE + 4, b"\x78\x56\x34\x12")
-    text_at = bytes(machine.memory).index(TEXT)
-    moved = 0
-    while moved < len(TEXT):
-        moved += string_write(vcpu, TEXT[moved:])
-    answer = bytes(range(0xA0, 0xA0 + len(TEXT)))
-    moved = 0
-    while moved < len(answer):
-        moved += string_read(vcpu, answer[moved:])
-    vcpu.writes(CONSOLE, b"\0")
-    equal(machine.memory[text_at + len(TEXT) : text_at + 2 * len(TEXT)], answer, "what rep insb stored")
-    vcpu.expect(wire.io_event(wire.MMIO, DEVICE, True, b"\xef\xbe"), "an MMIO write")
-    vcpu.send(wire.resume(b"\xef\xbe"))
-    vcpu.expect(wire.io_event(wire.MMIO, DEVICE + 8, False, bytes(4)), "an MMIO read")
-    vcpu.send(wire.resume(b"\1\2\3\4"))
-    vcpu.expect(wire.io_event(wire.MMIO, DEVICE + 8, True, b"\1\2\3\4"), "an MMIO write of what was read")
-    vcpu.send(wire.resume())
-    vcpu.expect(wire.io_event(wire.IOPORT, DONE, True, b"\1"), "the last write")
-
-
-def io_data(event):
-    """The length of an event's data, which alone says how many bytes a string instruction moves at once."""
-    _, member, body = wire.read_vcpu_response(event)
-    equal(member, "wait")
-    return wire.read(wire.read(body, wire.EXITS)["io"], wire.IO_FIELDS)["data"]
-
-
-def string_write(vcpu, rest):
-    event = vcpu.receive()
-    size = len(io_data(event))
-    equal(event, wire.io_event(wire.IOPORT, CONSOLE, True, rest[:size]), "rep outsb")
-    vcpu.send(wire.resume(rest[: min(size, 8)]))
-    return size
-
-
-def string_read(vcpu, rest):
-    event = vcpu.receive()
-    size = len(io_data(event))
-    equal(event, wire.io_event(wire.IOPORT, CONSOLE, False, bytes(size)), "rep insb")
-    vcpu.send(wire.resume(rest[:size]))
-    return size
 
 
 def case_life():
@@ -462,28 +201,6 @@ def case_range_values():
         main.ok(wire.reserve_range(space, start, length), "reserve_range")
 
 
-def case_unserved_requests():
-    main = Machine().main
-    for request in (
-        wire.create_io_event(1, wire.IOPORT, CONSOLE, 1),
-        wire.create_irq_event(1, 5),
-        wire.get_supported_cpuid(),
-        wire.get_emulated_cpuid(),
-        wire.get_msr_index_list(),
-        wire.get_net_config(),
-        wire.reserve_range(wire.MMIO, 0x1000, 0x1000, async_write=True),
-        wire.set_irq(4, True),
-        wire.set_irq_routing(wire.msi_route(24, 0xFEE00000, 0x41)),
-        wire.get_vm_state(wire.PIC0),
-        wire.set_vm_state(wire.CLOCK, bytes(48)),
-        wire.set_identity_map_addr(0xFFFBC000),
-        wire.pause_vcpus(1, 2),
-        wire.set_call_hint(wire.IOPORT, CONSOLE, True),
-        wire.dirty_log(0),
-    ):
-        main.refused(request, errno.ENOSYS)
-
-
 def case_unknown_messages():
     main = Machine().main
     for request in (wire.member(100), wire.member(200, wire.number(1, 1)), wire.number(1000, 1), wire.create(1, b"")):
@@ -507,6 +224,13 @@ def case_unknown_fields():
     main.ok(wire.start() + wire.check_extension(3), "check_extension", body=yes)
 
 
+def case_seventeen_vcpus():
+    """More than an original client can take: it would wait for ever for the ends that the kernel cut off."""
+    main = Connection(int(os.environ["CROSVM_SOCKET"]))
+    main.refused(wire.get_vcpus(), errno.E2BIG)
+    main.lives()
+
+
 def case_twice():
     machine = Machine()
     machine.main.refused(wire.get_vcpus(), errno.EALREADY)
@@ -523,6 +247,10 @@ def case_surplus_fds():
     memory = wire.create_memory(1, 0, PAGE, PAGE)
     for request, count in ((memory, 2), (memory, 3), (memory, 253), (wire.check_extension(3), 1), (wire.start(), 253)):
         main.refused(request, errno.EINVAL, [fd] * count)
+    # One is as bad for everything but memory.
+    for (message, name), request in wire.load_golden().items():
+        if message == "MainRequest" and not name.startswith(("create_memory", "create_nothing")):
+            main.refused(request, errno.EINVAL, [fd])
     equal(main.host_fds(), before, "fds of the host")
     main.ok(memory, "create", [fd])
 
@@ -608,7 +336,16 @@ def case_never_reads_replies():
 
 def case_before_init():
     vcpu = Machine().start()
-    for request in (wire.resume(), wire.get_state(wire.REGS), wire.enable_capability(1), wire.set_cpuid()):
+    for request in (
+        wire.resume(),
+        wire.get_state(wire.REGS),
+        wire.set_state(wire.MP, bytes(4)),
+        wire.get_msrs(0x10),
+        wire.set_msrs((0x10, 0)),
+        wire.set_cpuid(),
+        wire.get_hyperv_cpuid(),
+        wire.enable_capability(123),
+    ):
         vcpu.refused(request, errno.EPROTO)
     vcpu.refused(wire.member(100), errno.ENOTTY)
     vcpu.wait()
@@ -628,14 +365,11 @@ def case_vcpu_values():
         wire.set_state(wire.SREGS, b""),
     ):
         vcpu.refused(request, errno.EINVAL)
-    for request in (
-        wire.get_msrs(0x10),
-        wire.set_msrs((0x10, 0)),
-        wire.set_cpuid(wire.cpuid_entry(function=1)),
-        wire.get_hyperv_cpuid(),
-        wire.enable_capability(123),
-    ):
-        vcpu.refused(request, errno.ENOSYS)
+    for request in (wire.enable_capability(0), wire.enable_capability(1), wire.enable_capability(2**32 - 1)):
+        vcpu.refused(request, errno.EINVAL)
+    vcpu.refused(wire.get_msrs(*[0x10] * 256), errno.E2BIG)
+    vcpu.refused(wire.set_msrs(*[(0x10, 0)] * 256), errno.E2BIG)
+    vcpu.refused(wire.set_cpuid(*[wire.cpuid_entry(function=1)] * 257), errno.E2BIG)
     vcpu.refused(wire.member(100), errno.ENOTTY)
     vcpu.refused(wire.number(77, 1), errno.ENOTTY)
     vcpu.refused(wire.wait(), errno.EPROTO)
@@ -853,7 +587,8 @@ def case_full_eventfd():
 def main():
     # Whatever the host does, this process does not stay.
     signal.alarm(60)
-    globals()["case_" + sys.argv[1]]()
+    cases = {**vars(client_kvm), **globals()}
+    cases["case_" + sys.argv[1]]()
     through()
 
 

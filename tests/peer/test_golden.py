@@ -11,9 +11,7 @@ import wire
 
 ALL_ONES, ALL_ONES_32 = 2**64 - 1, 2**32 - 1
 ENTRY = wire.cpuid_entry(function=0x80000001, has_index=1, index=2, eax=1, ebx=2, ecx=3, edx=4)
-ENTRY_MAX = wire.cpuid_entry(
-    function=ALL_ONES_32, has_index=1, index=ALL_ONES_32, eax=ALL_ONES_32, ebx=ALL_ONES_32, ecx=ALL_ONES_32, edx=ALL_ONES_32
-)
+ENTRY_MAX = wire.cpuid_entry(**dict.fromkeys(("function", "index", "eax", "ebx", "ecx", "edx"), ALL_ONES_32), has_index=1)
 NO_ENTRY = wire.cpuid_entry()
 
 
@@ -112,7 +110,9 @@ MAIN_RESPONSES.update(
         "get_msr_index_list": wire.main_response("get_msr_index_list", wire.packed(1, [0x10, 0x174])),
         "get_msr_index_list_none": wire.main_response("get_msr_index_list"),
         "get_msr_index_list_one": wire.main_response("get_msr_index_list", wire.packed(1, [0])),
-        "get_msr_index_list_max": wire.main_response("get_msr_index_list", wire.packed(1, [0, ALL_ONES_32, 0x7F, 0x80])),
+        "get_msr_index_list_max": wire.main_response(
+            "get_msr_index_list", wire.packed(1, [0, ALL_ONES_32, 0x7F, 0x80])
+        ),
         "get_msr_index_list_unpacked": wire.main_response("get_msr_index_list", unpacked(0x10, 0x174)),
         "get_msr_index_list_mixed": wire.main_response("get_msr_index_list", unpacked(0x10), wire.packed(1, [0, 1])),
         "get_net_config": wire.main_response(

@@ -16,7 +16,7 @@ import tap
 PLUGIN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "original_client.py")
 TIMEOUT_S = 60
 
-EXITED, PLUGIN_FAILED, PROTOCOL_ERROR = 0, 1, 7
+EXITED, PLUGIN_FAILED, USAGE, PROTOCOL_ERROR = 0, 1, 2, 7
 KILL_SOON = ["--grace", "50"]
 
 # name: (exit status, what stderr must say, options)
@@ -33,7 +33,6 @@ CASES = {
     "memory_quota": (EXITED, "", []),
     "memory_slots": (EXITED, "", []),
     "range_values": (EXITED, "", []),
-    "unserved_requests": (EXITED, "", []),
     "unknown_messages": (EXITED, "", []),
     "unknown_fields": (EXITED, "", []),
     "twice": (EXITED, "", []),
@@ -51,6 +50,32 @@ CASES = {
     "resume_registers": (EXITED, "", []),
     "requests_while_running": (EXITED, "", ["--cpus", "2"]),
     "nonblocking_ends": (EXITED, "", []),
+    "io_events": (EXITED, "", []),
+    "io_event_values": (EXITED, "", []),
+    "irq_line": (EXITED, "", []),
+    "irq_event": (EXITED, "", []),
+    "routing": (EXITED, "", []),
+    "routing_values": (EXITED, "", []),
+    "vm_state": (EXITED, "", []),
+    "vm_state_stays": (EXITED, "", []),
+    "queries": (EXITED, "", []),
+    "identity_map": (EXITED, "", []),
+    "no_tap": (EXITED, "", []),
+    "tap": (EXITED, "", ["--net", "host-ip=192.0.2.1,netmask=255.255.255.0,mac=02:00:00:00:00:01"]),
+    "dirty_log": (EXITED, "", []),
+    "read_only_memory": (EXITED, "", []),
+    "async_writes": (EXITED, "", []),
+    "async_flood": (EXITED, "", []),
+    "pause_in_a_flood": (EXITED, "", []),
+    "pause": (EXITED, "", []),
+    "pause_at_an_event": (EXITED, "", []),
+    "hints": (EXITED, "", []),
+    "hint_values": (EXITED, "", []),
+    "cpuid": (EXITED, "", []),
+    "msrs": (EXITED, "", []),
+    "hyperv": (EXITED, "", []),
+    "second_connection": (EXITED, "", []),
+    "seventeen_vcpus": (EXITED, "", ["--cpus", "17"]),
     "vcpu_garbage": (PROTOCOL_ERROR, "vCPU 0: a request of 12 bytes does not decode", []),
     "vcpu_overlong": (PROTOCOL_ERROR, "vCPU 0: a request is longer than 65536 bytes", []),
     "vcpu_shutdown_message": (PROTOCOL_ERROR, "vCPU 0: the plugin sent the host's own shutdown message", []),
@@ -87,12 +112,27 @@ def run_plugvm(command):
     return process.returncode, stderr
 
 
+def own_network():
+    """The command that runs another one in a network namespace of its own, where a tap harms nobody."""
+    if os.geteuid() != 0:
+        raise tap.Skip("only root makes taps")
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        raise tap.Skip("there is no /dev/net/tun")
+    command = ["unshare", "--net", "--"]
+    if subprocess.run([*command, "true"], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise tap.Skip("there are no network namespaces here")
+    return command
+
+
 def check(plugvm, guest, name):
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         raise tap.Skip("there is no /dev/kvm that this user may use")
     status, words, options = CASES[name]
-    got, stderr = run_plugvm([plugvm, "run", "--disable-sandbox", *options, "--", PLUGIN, name, guest])
+    prefix = own_network() if name == "tap" else []
+    got, stderr = run_plugvm([*prefix, plugvm, "run", "--disable-sandbox", *options, "--", PLUGIN, name, guest])
     report = f"plugvm exited with {got}:\n{stderr}"
+    if got == USAGE and "--cpus takes a number from 1 to 16" in stderr:
+        raise tap.Skip("this plugvm has at most 16 vCPUs")
     assert f"plugin: case {name} is through" in stderr, report
     assert got == status, f"wanted {status}: {report}"
     assert words in stderr, f"wanted '{words}': {report}"

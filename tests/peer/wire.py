@@ -112,6 +112,9 @@ def read(data, names):
 
 # ---- MainRequest ----
 
+# The members that a host of API 0.22 knows.
+MAIN_REQUESTS = (*range(1, 20), 101)
+
 
 def create(object_id, constructor):
     return member(1, number(1, object_id), constructor)
@@ -286,6 +289,8 @@ def read_main_response(data):
 
 
 # ---- VcpuRequest ----
+
+VCPU_REQUESTS = range(1, 11)
 
 
 def wait():
