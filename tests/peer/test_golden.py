@@ -11,7 +11,8 @@ import wire
 
 ALL_ONES, ALL_ONES_32 = 2**64 - 1, 2**32 - 1
 ENTRY = wire.cpuid_entry(function=0x80000001, has_index=1, index=2, eax=1, ebx=2, ecx=3, edx=4)
-ENTRY_MAX = wire.cpuid_entry(**dict.fromkeys(("function", "index", "eax", "ebx", "ecx", "edx"), ALL_ONES_32), has_index=1)
+MAX = dict.fromkeys(("function", "index", "eax", "ebx", "ecx", "edx"), ALL_ONES_32)
+ENTRY_MAX = wire.cpuid_entry(**MAX, has_index=1)
 NO_ENTRY = wire.cpuid_entry()
 
 
