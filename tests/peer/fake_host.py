@@ -533,6 +533,21 @@ def test_deferred_sets_before_another_call():
         )
 
 
+def test_deferred_set_before_each_command():
+    (done,) = [s.got for s in INIT_LIFE if s.name == "set_fpu"]
+    commands = [s for s in exchanges(INIT_LIFE) if s.name.startswith("set_") or s.name == "capability"]
+    equal(len(commands), 8, "calls that change the vCPU at once")
+    for step in commands:
+        with Host(*TO_INIT, "set_regs", step.name, "resume") as host:
+            host.to_init()
+            host.vcpu_receive(wire.set_state(wire.REGS, REGS))
+            host.vcpu_send(done)
+            host.vcpu_receive(None)
+            host.vcpu_send(step.got)
+            host.vcpu_receive(vcpu_request("resume"))
+            host.ends(*TO_INIT_LINES, "set_regs 0", step.line, "resume 0")
+
+
 def test_deferred_set_that_is_refused():
     """The call that it had to arrive before says so, and is not made."""
     with Host(*TO_INIT, "set_sregs", "set_mp", "set_mp") as host:

@@ -557,6 +557,51 @@ static void test_cut_off(void **state)
 	}
 }
 
+/* Of two members the last one counts, with nothing left of the first: not even its elements. */
+static void assert_last_counts(const struct codec *codec, const struct golden *first, const struct meaning *last)
+{
+	const struct golden *golden = find(codec->message, last->name);
+	uint8_t data[2 * PACKET_MAX], wanted[PACKET_MAX], got[PACKET_MAX];
+	memcpy(data, first->data, first->size);
+	memcpy(data + first->size, golden->data, golden->size);
+	union message decoded;
+	assert_int_equal(codec->decode(data, first->size + golden->size, &decoded), 0);
+	ssize_t size = codec->encode(&last->message, wanted, sizeof(wanted));
+	if (codec->encode(&decoded, got, sizeof(got)) != size || memcmp(got, wanted, (size_t)size) != 0)
+		fail_msg("%s %s after %s is read as another message", codec->message, last->name, first->name);
+}
+
+static void test_last_member(void **state)
+{
+	const struct codec *codec = codec_of(state);
+	for (size_t i = 0; i < codec->count; i++) {
+		const struct golden *first = find(codec->message, codec->meanings[i].name);
+		for (size_t j = 0; j < codec->count; j++) {
+			const struct golden *last = find(codec->message, codec->meanings[j].name);
+			/* The same member twice is one, merged; an errno is no member. */
+			if (first->data[0] != last->data[0] && first->data[0] != 0x08 && last->data[0] != 0x08)
+				assert_last_counts(codec, first, &codec->meanings[j]);
+		}
+	}
+}
+
+/* Elements for which there is no memory are counted; the memory is of just its size. */
+static void test_too_little_memory(void **state)
+{
+	(void)state;
+	const struct golden *golden = find("MainRequest", "set_irq_routing_max");
+	const size_t element = sizeof(wire_MainRequest_SetIrqRouting_Route);
+	for (size_t size = 8; size <= 3 * element; size += 8) {
+		const struct wire_arena arena = {malloc(size), size};
+		assert_non_null(arena.memory);
+		wire_MainRequest request;
+		assert_int_equal(wire_decode_main_request(golden->data, golden->size, &arena, &request), 0);
+		assert_int_equal(request.message.set_irq_routing.routes.count, 3);
+		assert_int_equal(request.message.set_irq_routing.routes.stored, size / element);
+		free(arena.memory);
+	}
+}
+
 static void test_frames(void **state)
 {
 	(void)state;
@@ -576,19 +621,21 @@ static void test_frames(void **state)
 	assert_true(found > 0);
 }
 
-#define CODEC_TESTS(index, name)                                                                      \
-	{name " has the golden names", test_names, NULL, NULL, (void *)&codecs[index]},               \
-	    {name " is made as golden", test_encode, NULL, NULL, (void *)&codecs[index]},             \
-	    {name " is read as golden", test_decode, NULL, NULL, (void *)&codecs[index]},             \
-	{                                                                                             \
-		name " cut off anywhere is refused", test_cut_off, NULL, NULL, (void *)&codecs[index] \
+#define CODEC_TESTS(index, name)                                                                         \
+	{name " has the golden names", test_names, NULL, NULL, (void *)&codecs[index]},                  \
+	    {name " is made as golden", test_encode, NULL, NULL, (void *)&codecs[index]},                \
+	    {name " is read as golden", test_decode, NULL, NULL, (void *)&codecs[index]},                \
+	    {name " has the last of two members", test_last_member, NULL, NULL, (void *)&codecs[index]}, \
+	{                                                                                                \
+		name " cut off anywhere is refused", test_cut_off, NULL, NULL, (void *)&codecs[index]    \
 	}
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    CODEC_TESTS(0, "MainRequest"),  CODEC_TESTS(1, "MainResponse"), CODEC_TESTS(2, "VcpuRequest"),
-	    CODEC_TESTS(3, "VcpuResponse"), cmocka_unit_test(test_frames),
+	    CODEC_TESTS(0, "MainRequest"), CODEC_TESTS(1, "MainResponse"),
+	    CODEC_TESTS(2, "VcpuRequest"), CODEC_TESTS(3, "VcpuResponse"),
+	    cmocka_unit_test(test_frames), cmocka_unit_test(test_too_little_memory),
 	};
 	return cmocka_run_group_tests(tests, load, NULL);
 }
