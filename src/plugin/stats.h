@@ -18,7 +18,7 @@ struct stats_call {
 };
 
 /* The first line of every function of crosvm.h: counts the call until the function returns. */
-#define STATS() __attribute__((cleanup(stats_end))) struct stats_call stats_call = stats_begin(__func__)
+#define STATS() __attribute__((cleanup(stats_end), unused)) struct stats_call stats_call = stats_begin(__func__)
 
 struct stats_call stats_begin(const char *function);
 void stats_end(struct stats_call *call);
