@@ -18,6 +18,7 @@ import struct
 import sys
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 
 import client_kvm
 import wire

@@ -10,7 +10,8 @@ import re
 import sys
 import textwrap
 
-from tap import Tap, differences, read, run, tree, without_comments
+from files import differences, read, run, tree, without_comments
+from tap import Tap
 
 GENERATED = ("build",)
 CODE_SPAN = re.compile(r"`([^`\n]+)`")

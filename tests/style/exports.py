@@ -8,7 +8,8 @@ usage: exports.py HEADER MAP LIBRARY SONAME
 import re
 import sys
 
-from tap import Tap, declared_functions, differences, read, run, without_comments
+from files import declared_functions, differences, read, run, without_comments
+from tap import Tap
 
 
 def exported(library):

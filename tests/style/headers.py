@@ -9,7 +9,8 @@ import os
 import shlex
 import sys
 
-from tap import Tap, run, tree
+from files import run, tree
+from tap import Tap
 
 PUBLIC = ("plugvm.h", "crosvm.h")
 STRICT = ["-Wall", "-Wextra", "-pedantic", "-Werror"]

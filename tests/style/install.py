@@ -12,7 +12,8 @@ import stat
 import sys
 import tempfile
 
-from tap import Tap, run
+from files import run
+from tap import Tap
 
 # Below the prefix; the directory of the libraries has the machine's name on Debian.
 WANTED = [

@@ -6,7 +6,8 @@ import os
 import re
 import sys
 
-from tap import Tap, read, tree, without_comments
+from files import read, tree, without_comments
+from tap import Tap
 
 # What each layer may include, beside the system's headers. docs/architecture.md has the same table.
 LAYERS = {

@@ -6,7 +6,8 @@ import os
 import re
 import sys
 
-from tap import Tap, read, tree, without_comments
+from files import read, tree, without_comments
+from tap import Tap
 
 TRUSTED = ("src/base/", "src/wire/", "src/kvm/", "src/host/")
 TRUSTED_CODE_LINES_MAX = 6000

@@ -1,40 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the style tests share: TAP, and the files of the tree."""
+"""What the style tests share: the files of the tree."""
 
 import os
 import re
 import subprocess
-import sys
 
 SKIPPED_DIRECTORIES = {".git", "build", "__pycache__"}
-
-
-class Tap:
-    """Prints TAP. A check passes if its list of problems is empty."""
-
-    def __init__(self):
-        self.count = 0
-        self.failed = False
-
-    def check(self, title, problems):
-        self.count += 1
-        try:
-            problems = list(problems)
-        except (OSError, subprocess.SubprocessError) as error:
-            problems = [str(error)]
-        for problem in problems:
-            print(f"# {problem}")
-        print(f"{'not ok' if problems else 'ok'} {self.count} - {title}", flush=True)
-        self.failed = self.failed or bool(problems)
-
-    def skip(self, title, reason):
-        self.count += 1
-        print(f"# skip: {title}: {reason}")
-        print(f"ok {self.count} - {title} # SKIP {reason}", flush=True)
-
-    def finish(self):
-        print(f"1..{self.count}")
-        sys.exit(1 if self.failed else 0)
 
 
 def tree(root):
