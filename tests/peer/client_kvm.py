@@ -35,7 +35,7 @@ IRQ, IRQ_VECTOR, MSI_GSI, MSI_VECTOR = 4, 0x0C, 24, 0x41
 # linux/if_tun.h
 TUNGETIFF, IFF_TAP = 0x800454D2, 0x2
 
-MSR_TSC, MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_NOBODYS = 0x10, 0x174, 0x175, 0xDEAD
+MSR_TSC, MSR_SYSENTER_CS, MSR_LSTAR, MSR_NOBODYS = 0x10, 0x174, 0xC0000082, 0xDEAD
 
 
 def rings(fd):
@@ -562,9 +562,9 @@ def case_msrs():
     vcpu, entry = machine.begin_routine("use_msrs")
     equal(get_msrs(vcpu), [], "no MSRs")
     vcpu.ok(wire.set_msrs(), "set_msrs")
-    vcpu.ok(wire.set_msrs((MSR_SYSENTER_CS, 0x1234), (MSR_SYSENTER_ESP, 0xFFFF_8000_0000_1000)), "set_msrs")
+    vcpu.ok(wire.set_msrs((MSR_SYSENTER_CS, 0x1234), (MSR_LSTAR, 0xFFFF_8000_0000_1000)), "set_msrs")
     # In the order of the request, and as often as it asks.
-    values = get_msrs(vcpu, MSR_SYSENTER_ESP, MSR_SYSENTER_CS, MSR_SYSENTER_ESP)
+    values = get_msrs(vcpu, MSR_LSTAR, MSR_SYSENTER_CS, MSR_LSTAR)
     equal(values, [0xFFFF_8000_0000_1000, 0x1234, 0xFFFF_8000_0000_1000], "MSRs after they were set")
     # KVM stops at the first that it does not have: no error for get, one for set.
     equal(get_msrs(vcpu, MSR_SYSENTER_CS, MSR_NOBODYS, MSR_SYSENTER_CS), [0x1234], "up to an MSR that there is not")

@@ -166,9 +166,10 @@ def case_memory_quota():
     """Of bytes: 64 GiB in all, and a sparse file is as good as any."""
     main = Machine().main
     main.ok(wire.create_memory(1, 0, GIB, 20 * GIB), "create", [make_memfd(20 * GIB)])
-    large = make_memfd(1 << 40)
+    # Within the physical addresses of any processor.
+    large = make_memfd(128 * GIB)
     main.refused(wire.create_memory(2, 0, 32 * GIB, 44 * GIB + PAGE), errno.ENOSPC, [large])
-    main.refused(wire.create_memory(2, 0, 32 * GIB, 1 << 40), errno.ENOSPC, [large])
+    main.refused(wire.create_memory(2, 0, 32 * GIB, 128 * GIB), errno.ENOSPC, [large])
     main.ok(wire.destroy(1), "destroy")
 
 
