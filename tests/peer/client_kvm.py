@@ -431,6 +431,24 @@ def case_pause():
     vcpu.is_done(0)
 
 
+def case_pause_one_of_two():
+    machine = Machine(2)
+    first, entry = machine.begin_routine("spin")
+    second = machine.vcpus[1]
+    entries = [entry, {**second.begin(), "regs": entry["regs"]}]
+    for vcpu, registers in zip(machine.vcpus, entries):
+        vcpu.send(wire.resume(**registers))
+    for mask, user in ((2, 8), (1, 9), (2, 10)):
+        machine.main.ok(wire.pause_vcpus(mask, user), "pause_vcpus")
+        paused, other = (second, first) if mask == 2 else (first, second)
+        paused.expect(wire.user_event(user), "PAUSED")
+        assert not other.has_frame(50), "the other vCPU was paused too"
+        paused.send(wire.resume())
+    machine.main.ok(wire.pause_vcpus(3, 11), "pause_vcpus")
+    for vcpu in machine.vcpus:
+        vcpu.expect(wire.user_event(11), "PAUSED")
+
+
 def case_pause_at_an_event():
     """The vCPU waits for the plugin: the pause comes after, once, with what was asked for last."""
     machine = Machine()

@@ -590,6 +590,35 @@ def test_registers_that_came_along():
         )
 
 
+# ---- Calls at the wrong time ----
+
+
+def test_calls_while_the_vcpu_runs():
+    """Nothing of them reaches the host: the next that it reads is what the plugin may ask."""
+    busy = [step.name for step in INIT_LIFE if not step.local] + ["set_regs", "set_sregs", "set_debugregs"]
+    busy_lines = [f"{name} -{errno.EBUSY}" for name in busy]
+    async_write = wire.io_event(wire.IOPORT, 0x3F9, True, b"\1", no_resume=True)
+    early = f"resume -{errno.EINVAL}"
+    with Host("connect", *busy, "resume", "wait", "wait", "resume", *busy, "resume", "wait", *busy, "resume") as host:
+        host.to_init()
+        host.vcpu_receive(vcpu_request("resume"))
+        host.vcpu_send(async_write)
+        host.ends(
+            "connect 0",
+            *busy_lines,
+            early,
+            "wait 0 kind 0",
+            f"wait -{errno.EBUSY}",
+            "resume 0",
+            *busy_lines,
+            early,
+            "wait 0 port write 0x3f9 01",
+            *busy_lines,
+            early,
+        )
+        equal(select.select([host.requests], [], [], 0)[0], [], "requests that were left")
+
+
 # ---- Ends of a channel, and extensions ----
 
 

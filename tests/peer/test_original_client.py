@@ -69,6 +69,7 @@ CASES = {
     "async_flood": (EXITED, "", []),
     "pause_in_a_flood": (EXITED, "", []),
     "pause": (EXITED, "", []),
+    "pause_one_of_two": (EXITED, "", ["--cpus", "2"]),
     "pause_at_an_event": (EXITED, "", []),
     "hints": (EXITED, "", []),
     "hint_values": (EXITED, "", []),
