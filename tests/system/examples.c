@@ -12,6 +12,8 @@
 
 /* expected.asm */
 extern const char expected_hello[], expected_adder[], expected_two_vcpus[];
+extern const char expected_irq[], expected_ioevent[], expected_dirty_log[], expected_pause[],
+    expected_async_write[];
 
 static void expect_output(const char *cpus, const char *program, const char *expected)
 {
@@ -48,6 +50,44 @@ static void test_two_vcpus_want_two(void **state)
 	          "the machine must have two vCPUs");
 	run_check(WORDS(PLUGVM, "run", "--cpus", "3", "--", built("examples/two_vcpus/two_vcpus")), 1,
 	          "the machine must have two vCPUs");
+}
+
+static void test_irq(void **state)
+{
+	(void)state;
+	expect_output("1", "examples/irq/irq", expected_irq);
+}
+
+static void test_ioevent(void **state)
+{
+	(void)state;
+	expect_output("1", "examples/ioevent/ioevent", expected_ioevent);
+}
+
+static void test_dirty_log(void **state)
+{
+	(void)state;
+	expect_output("1", "examples/dirty_log/dirty_log", expected_dirty_log);
+}
+
+static void test_pause(void **state)
+{
+	(void)state;
+	expect_output("1", "examples/pause/pause", expected_pause);
+}
+
+static void test_async_write(void **state)
+{
+	(void)state;
+	expect_output("1", "examples/async_write/async_write", expected_async_write);
+}
+
+/* With a network it is tried in net.c. */
+static void test_net_wants_a_tap(void **state)
+{
+	(void)state;
+	run_check(WORDS(PLUGVM, "run", "--disable-sandbox", "--", built("examples/net/net")), 1,
+	          "plugin: net: cannot get the network (plugvm run --net): No data available");
 }
 
 /* Started by hand, a plugin says what it lacks. */
@@ -128,10 +168,20 @@ static void test_no_bios(void **state)
 int main(void)
 {
 	struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_hello),          cmocka_unit_test(test_adder),
-	    cmocka_unit_test(test_two_vcpus),      cmocka_unit_test(test_two_vcpus_want_two),
-	    cmocka_unit_test(test_without_a_host), cmocka_unit_test(test_bios),
-	    cmocka_unit_test(test_bios_256k),      cmocka_unit_test(test_bios_microvm_waits),
+	    cmocka_unit_test(test_hello),
+	    cmocka_unit_test(test_adder),
+	    cmocka_unit_test(test_two_vcpus),
+	    cmocka_unit_test(test_two_vcpus_want_two),
+	    cmocka_unit_test(test_irq),
+	    cmocka_unit_test(test_ioevent),
+	    cmocka_unit_test(test_dirty_log),
+	    cmocka_unit_test(test_pause),
+	    cmocka_unit_test(test_async_write),
+	    cmocka_unit_test(test_net_wants_a_tap),
+	    cmocka_unit_test(test_without_a_host),
+	    cmocka_unit_test(test_bios),
+	    cmocka_unit_test(test_bios_256k),
+	    cmocka_unit_test(test_bios_microvm_waits),
 	    cmocka_unit_test(test_no_bios),
 	};
 	return SYSTEM_MAIN("examples", tests);

@@ -14,5 +14,10 @@ expected_%1:
 	expected hello, "hello/expected"
 	expected adder, "adder/expected"
 	expected two_vcpus, "two_vcpus/expected"
+	expected irq, "irq/expected"
+	expected ioevent, "ioevent/expected"
+	expected dirty_log, "dirty_log/expected"
+	expected pause, "pause/expected"
+	expected async_write, "async_write/expected"
 
 section .note.GNU-stack noalloc noexec nowrite progbits
