@@ -82,6 +82,9 @@ void net_options_fini(struct net_options *net)
 static int parse_mac(const char *text, uint8_t out_mac[6])
 {
 	char end;
+	/* sscanf() would take blanks and signs too. */
+	if (strspn(text, "0123456789abcdefABCDEF:") != strlen(text))
+		return -EINVAL;
 	int fields = sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &out_mac[0], &out_mac[1], &out_mac[2],
 	                    &out_mac[3], &out_mac[4], &out_mac[5], &end);
 	return fields == 6 ? 0 : -EINVAL;
@@ -110,13 +113,19 @@ static int adopt_tap(const char *number, struct plugvm_tap **out_tap, struct plu
 	if (number[0] < '0' || number[0] > '9' || *end || fd > 1 << 20)
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL,
 		                       "tap-fd '%s' is no file descriptor number", number);
+	/* What was inherited is not close-on-exec, and what this program has opened is: that was not meant. */
+	int flags = fcntl((int)fd, F_GETFD);
+	if (flags < 0 || flags & FD_CLOEXEC)
+		return error_set(out_error, PLUGVM_ERROR_CONFIG, EBADF, "tap-fd %s", number);
 	/* A duplicate, so that the caller's own stays what it was. */
 	FD_AUTO copy = fcntl((int)fd, F_DUPFD_CLOEXEC, 0);
 	if (copy < 0)
-		return error_set(out_error, PLUGVM_ERROR_CONFIG, errno, "tap-fd %s", number);
+		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, errno, "tap-fd %s", number);
 	int result = plugvm_tap_adopt(copy, out_tap, out_error);
 	if (result == 0)
 		fd_take(&copy);
+	else if (result == -ENOTTY || result == -EBADFD)
+		error_set_plain(out_error, PLUGVM_ERROR_CONFIG, -result, "tap-fd %s is no tap", number);
 	return result;
 }
 
