@@ -171,7 +171,10 @@ int plugvm_tap_new(uint32_t address, uint32_t netmask, const uint8_t mac[6], str
                    struct plugvm_error *out_error);
 /* Attach to an existing tap, which is left as it is configured. Packets must be plain: no header of the tap's own. */
 int plugvm_tap_open(const char *name, struct plugvm_tap **out_tap, struct plugvm_error *out_error);
-/* The same for an open fd of a tap, which is taken over on success. */
+/*
+ * The same for an open fd of a tap, which is taken over on success. That it was made with IFF_NO_PI is the caller's to know: the
+ * kernel does not tell.
+ */
 int plugvm_tap_adopt(int fd, struct plugvm_tap **out_tap, struct plugvm_error *out_error);
 const char *plugvm_tap_name(const struct plugvm_tap *);
 /* Close the host's end. Not while a plugin has it. */
