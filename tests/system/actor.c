@@ -34,9 +34,29 @@ void say(const char *text)
 	dprintf(STDERR_FILENO, "%s\n", text);
 }
 
+void skip(const char *reason)
+{
+	printf("skip: %s\n", reason);
+	exit(0);
+}
+
+void need_extension(struct crosvm *vm, uint32_t extension, const char *name)
+{
+	bool has;
+	expect_result(crosvm_check_extension(vm, extension, &has), 0);
+	if (has)
+		return;
+	char reason[64];
+	snprintf(reason, sizeof(reason), "this machine's KVM has no %s", name);
+	skip(reason);
+}
+
 int main(int argc, char **argv)
 {
-	static const struct act *const lists[] = {io_acts, state_acts, errno_acts, life_acts, process_acts};
+	static const struct act *const lists[] = {
+	    async_acts, errno_acts,  event_acts, hint_acts,     hyperv_acts,  io_acts,    irq_acts,
+	    life_acts,  memory_acts, pause_acts, platform_acts, process_acts, state_acts, vcpu_acts,
+	};
 	for (size_t i = 0; i < COUNT(lists) && argc > 1; i++) {
 		for (const struct act *act = lists[i]; act->name; act++) {
 			if (strcmp(act->name, argv[1]) == 0)

@@ -45,6 +45,45 @@ struct machine {
 	struct crosvm_vcpu_event event; /* the last */
 };
 
+/* What the guest "script" does next; the numbers are those of guests.asm. */
+enum step_kind {
+	STEP_OUT8 = 1,
+	STEP_OUT16,
+	STEP_OUT32,
+	STEP_IN8, /* after a read comes a report of EAX */
+	STEP_IN16,
+	STEP_IN32,
+	STEP_STORE8 = 10,
+	STEP_STORE16,
+	STEP_STORE32,
+	STEP_STORE64,
+	STEP_LOAD8,
+	STEP_LOAD16,
+	STEP_LOAD32,
+	STEP_LOAD64,    /* two reports */
+	STEP_STORE128,  /* XMM0 */
+	STEP_CALL = 20, /* store EAX, then report it */
+	STEP_REPORT,
+	STEP_CPUID, /* reports EAX, EBX, ECX, EDX */
+	STEP_RDMSR, /* reports EAX, EDX */
+	STEP_WRMSR,
+	STEP_FLOOD, /* RBX writes of 4 bytes: 0, 1, 2 ...; after each, at FLOOD_COUNT, how many there were */
+	STEP_VMCALL,
+	STEP_VMMCALL,
+};
+#define FLOOD_COUNT (BUFFER - 8)
+
+struct step {
+	uint64_t kind;    /* 0: the end */
+	uint64_t address; /* a port's in EDX, any other in RDI */
+	uint64_t rax, rbx, rcx, rdx;
+};
+
+#define STEP(what, where, value)                                         \
+	{                                                                \
+		.kind = STEP_##what, .address = (where), .rax = (value), \
+	}
+
 /* An access that the guest is expected to make. */
 struct access {
 	uint32_t space;
@@ -87,6 +126,8 @@ int memory_file(size_t size);
 void machine_init(struct machine *machine, const struct guest *guest);
 /* Put `size` bytes of memory there. */
 void machine_add_memory(struct machine *machine, uint64_t start, size_t size, bool read_only);
+/* As machine_init(), with the guest "script" and its steps; it runs in LONG_MODE. */
+void script_init(struct machine *machine, const struct step *steps, size_t count);
 /* Start it and get vCPU 0, which has not given its INIT event yet. */
 void machine_start(struct machine *machine);
 /* Wait for the next event. */
@@ -96,8 +137,15 @@ void machine_resume(struct machine *machine);
 void machine_enter(struct crosvm_vcpu *vcpu, enum mode mode);
 /* Take vCPU 0 through INIT. */
 void machine_boot(struct machine *machine, enum mode mode);
+/* Expect these accesses next. */
+void machine_take(struct machine *machine, const struct access *accesses, size_t count);
 /* Expect these accesses and no others, then the end. */
 void machine_expect(struct machine *machine, const struct access *accesses, size_t count);
+
+/* End the program as a test that cannot run here. */
+__attribute__((noreturn)) void skip(const char *reason);
+/* Skip unless KVM has all of it. */
+void need_extension(struct crosvm *vm, uint32_t extension, const char *name);
 
 struct act {
 	const char *name;
@@ -105,6 +153,8 @@ struct act {
 };
 
 /* Each file's acts; the last has no name. */
-extern const struct act io_acts[], state_acts[], errno_acts[], life_acts[], process_acts[];
+extern const struct act async_acts[], errno_acts[], event_acts[], hint_acts[], hyperv_acts[], io_acts[],
+    irq_acts[], life_acts[], memory_acts[], pause_acts[], platform_acts[], process_acts[], state_acts[],
+    vcpu_acts[];
 
 #endif

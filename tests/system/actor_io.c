@@ -17,6 +17,8 @@ GUEST_DECLARE(memory);
 GUEST_DECLARE(read_only);
 GUEST_DECLARE(strings);
 
+#define CR4_OSFXSR 0x200
+
 struct reservation {
 	uint32_t space;
 	uint64_t start;
@@ -142,6 +144,73 @@ static int edges(char **arguments)
 	return run_guest(&GUEST(edges), reservations, COUNT(reservations), accesses, COUNT(accesses));
 }
 
+/* Ranges that end where the address space ends, accesses that cross edges, and one that is wider than an event. */
+static int far_edges(char **arguments)
+{
+	(void)arguments;
+	static const struct reservation reservations[] = {
+	    {PORT, 0xfff0, 0x10},
+	    {MMIO, UINT64_MAX, 1},
+	    {MMIO, WIDE_ADDRESS + 0x10, 4},
+	    {MMIO, WIDE_ADDRESS + 0x14, 4},
+	    {MMIO, WIDE_ADDRESS + 0x20, 16},
+	    {MMIO, 0xfffffff0, UINT64_MAX - 0xfffffff0},
+	};
+	static const struct step steps[] = {
+	    STEP(OUT8, 0xffff, 0x11),
+	    STEP(IN8, 0xffff, 0),
+	    STEP(OUT32, 0xfffc, 0x12),
+	    STEP(OUT16, 0xffef, 0x13), /* into it */
+	    STEP(OUT8, 0xffef, 0x14),  /* before it */
+	    STEP(STORE8, 0xffffffff, 0x15),
+	    STEP(STORE32, 0xffffffee, 0x16),
+	    STEP(STORE64, WIDE_ADDRESS + 0x10, 0x17), /* both ranges, exactly */
+	    STEP(STORE64, WIDE_ADDRESS + 0x0c, 0x18),
+	    STEP(STORE32, WIDE_ADDRESS + 0x12, 0x19),
+	    STEP(STORE64, WIDE_ADDRESS + 0x17, 0x1a),
+	    STEP(STORE64, WIDE_ADDRESS + 0x18, 0x1b), /* none */
+	    STEP(STORE64, WIDE_ADDRESS + 0x19, 0x1c),
+	    STEP(LOAD64, WIDE_ADDRESS + 0x0d, 0),
+	    STEP(STORE128, WIDE_ADDRESS + 0x20, 0),
+	    STEP(STORE128, WIDE_ADDRESS + 0x28, 0),
+	};
+	static const struct access accesses[] = {
+	    WRITES(PORT, 0xffff, 1, 0x11),
+	    READS(PORT, 0xffff, 1, 0x21),
+	    REPORTS(0x21),
+	    WRITES(PORT, 0xfffc, 4, 0x12),
+	    WRITES(PORT, 0xffef, 2, 0x13),
+	    WRITES(MMIO, 0xffffffff, 1, 0x15),
+	    WRITES(MMIO, 0xffffffee, 4, 0x16),
+	    WRITES(MMIO, WIDE_ADDRESS + 0x10, 8, 0x17),
+	    WRITES(MMIO, WIDE_ADDRESS + 0x0c, 8, 0x18),
+	    WRITES(MMIO, WIDE_ADDRESS + 0x12, 4, 0x19),
+	    WRITES(MMIO, WIDE_ADDRESS + 0x17, 8, 0x1a),
+	    WRITES(MMIO, WIDE_ADDRESS + 0x19, 8, 0x1c),
+	    READS(MMIO, WIDE_ADDRESS + 0x0d, 8, 0x8877665544332211),
+	    REPORTS(0x44332211),
+	    REPORTS(0x88776655),
+	    WRITES(MMIO, WIDE_ADDRESS + 0x20, 8, 0),
+	    WRITES(MMIO, WIDE_ADDRESS + 0x28, 8, 0),
+	    WRITES(MMIO, WIDE_ADDRESS + 0x28, 8, 0),
+	};
+	struct machine machine;
+	script_init(&machine, steps, COUNT(steps));
+	reserve_all(&machine, reservations, COUNT(reservations));
+	expect_result(crosvm_reserve_range(machine.vm, MMIO, WIDE_ADDRESS + 0x10, 4), -EPERM);
+	expect_result(crosvm_reserve_range(machine.vm, MMIO, UINT64_MAX, 1), -EPERM);
+	machine_start(&machine);
+	machine_wait(&machine);
+	machine_enter(machine.vcpu, LONG_MODE);
+	struct kvm_sregs sregs;
+	expect_result(crosvm_vcpu_get_sregs(machine.vcpu, &sregs), 0);
+	sregs.cr4 |= CR4_OSFXSR; /* for 16 bytes at once */
+	expect_result(crosvm_vcpu_set_sregs(machine.vcpu, &sregs), 0);
+	machine_resume(&machine);
+	machine_expect(&machine, accesses, COUNT(accesses));
+	return 0;
+}
+
 static void put_memory(struct machine *machine)
 {
 	machine_add_memory(machine, DEVICE_ADDRESS, PAGE, false);
@@ -258,6 +327,7 @@ const struct act io_acts[] = {
     {"unclaimed", unclaimed},
     {"reserve-while-running", reserve_while_running},
     {"edges", edges},
+    {"far-edges", far_edges},
     {"memory-while-running", memory_while_running},
     {"read-only-memory", read_only_memory},
     {"strings", strings},

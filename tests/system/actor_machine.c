@@ -12,6 +12,8 @@
 
 #include "actor.h"
 
+GUEST_DECLARE(script);
+
 #define PAGE_TABLES 0x8000 /* the root, one table below it, four below that: each maps 1 GiB in 2 MiB pages */
 
 int memory_file(size_t size)
@@ -62,6 +64,14 @@ void machine_init(struct machine *machine, const struct guest *guest)
 	write_page_tables(machine->memory);
 	expect_result(crosvm_reserve_range(machine->vm, PORT, REPORT_PORT, 4), 0);
 	expect_result(crosvm_reserve_range(machine->vm, PORT, DONE_PORT, 1), 0);
+}
+
+void script_init(struct machine *machine, const struct step *steps, size_t count)
+{
+	/* A step of zeros must follow. */
+	expect((count + 1) * sizeof(*steps) <= PAGE_TABLES - BUFFER);
+	machine_init(machine, &GUEST_64(script));
+	memcpy(machine->memory + BUFFER, steps, count * sizeof(*steps));
 }
 
 void machine_start(struct machine *machine)
@@ -167,12 +177,18 @@ static void take_access(struct machine *machine, const struct access *access, si
 	machine_resume(machine);
 }
 
-void machine_expect(struct machine *machine, const struct access *accesses, size_t count)
+void machine_take(struct machine *machine, const struct access *accesses, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		take_access(machine, &accesses[i], i);
+}
+
+void machine_expect(struct machine *machine, const struct access *accesses, size_t count)
+{
+	machine_take(machine, accesses, count);
 	machine_wait(machine);
-	if (machine->event.io_access.address == DONE_PORT)
+	if (machine->event.kind == CROSVM_VCPU_EVENT_KIND_IO_ACCESS &&
+	    machine->event.io_access.address == DONE_PORT)
 		return;
 	fprintf(stderr, "after %zu accesses, an unexpected one: ", count);
 	print_event(&machine->event);

@@ -1,7 +1,7 @@
 ; SPDX-License-Identifier: BSD-3-Clause
 ;
 ; guests.asm - the machines of the system tests. actor_machine.c loads one of them, and the table of accesses that a
-; test expects stands beside each test in actor_io.c and actor_state.c.
+; test expects stands beside each test in the actor_*.c.
 
 LOAD_ADDRESS	equ 0x1000	; the same numbers as in actor.h
 BUFFER		equ 0x4000
@@ -210,6 +210,180 @@ guest await_plugin, 16
 	je	.look
 	report
 	done	await_plugin
+
+; The machine that does what the plugin wrote to BUFFER (struct step in actor.h): at each step what to do, an address,
+; and the values of RAX to RDX. A step whose kind is 0 is the end.
+%macro step 2+			; kind, instruction
+	cmp	sil, %1
+	jne	%%other
+	%2
+	jmp	.next
+%%other:
+%endmacro
+%macro step_report 2+		; the same, and then EAX
+	cmp	sil, %1
+	jne	%%other
+	%2
+	report
+	jmp	.next
+%%other:
+%endmacro
+
+guest script, 64
+	mov	ebp, BUFFER
+	jmp	.load
+.next:
+	add	rbp, 48
+.load:
+	mov	rsi, [rbp]
+	mov	rdi, [rbp + 8]
+	mov	rax, [rbp + 16]
+	mov	rbx, [rbp + 24]
+	mov	rcx, [rbp + 32]
+	mov	rdx, [rbp + 40]
+	test	rsi, rsi
+	jz	.end
+	cmp	sil, 10
+	jae	.memory
+	mov	edx, edi
+	step		1, out dx, al
+	step		2, out dx, ax
+	step		3, out dx, eax
+	step_report	4, in al, dx
+	step_report	5, in ax, dx
+	step_report	6, in eax, dx
+.memory:
+	step		10, mov [rdi], al
+	step		11, mov [rdi], ax
+	step		12, mov [rdi], eax
+	step		13, mov [rdi], rax
+	step_report	14, mov al, [rdi]
+	step_report	15, mov ax, [rdi]
+	step_report	16, mov eax, [rdi]
+	cmp	sil, 17			; eight bytes are two reports
+	jne	.no_quad
+	mov	rax, [rdi]
+	report
+	shr	rax, 32
+	report
+	jmp	.next
+.no_quad:
+	step		18, movdqu [rdi], xmm0
+	step_report	20, mov [rdi], eax
+	step_report	21, nop
+	cmp	sil, 22
+	jne	.no_cpuid
+	cpuid
+	mov	esi, edx
+	report
+	mov	eax, ebx
+	report
+	mov	eax, ecx
+	report
+	mov	eax, esi
+	report
+	jmp	.next
+.no_cpuid:
+	cmp	sil, 23
+	jne	.no_rdmsr
+	rdmsr
+	mov	esi, edx
+	report
+	mov	eax, esi
+	report
+	jmp	.next
+.no_rdmsr:
+	step	24, wrmsr
+	cmp	sil, 25			; RBX writes, each of its turn's number
+	jne	.no_repeat
+	xor	eax, eax
+	mov	edx, edi
+.repeat:
+	out	dx, eax
+	inc	eax
+	mov	[BUFFER - 8], eax
+	cmp	eax, ebx
+	jb	.repeat
+	jmp	.next
+.no_repeat:
+	cmp	sil, 26
+	jne	.no_hypercall
+	mov	r8, [rbp + 8]		; the hypercall's third register
+	jmp	.hypercall
+.no_hypercall:
+	cmp	sil, 27
+	jne	.no_vmmcall
+	mov	r8, [rbp + 8]
+	jmp	.vmmcall
+.no_vmmcall:
+	ud2
+.hypercall:
+	vmcall
+	report
+	jmp	.next
+.vmmcall:
+	vmmcall
+	report
+	jmp	.next
+.end:
+	done	script
+
+; Interrupts, in real mode. The vector is reported, then the end of the interrupt is said, then 0x100 + vector is
+; reported. The plugin has let ES begin at the local APIC.
+%macro handler 1		; vector
+	push	eax
+	push	edx
+	mov	eax, %1
+	report
+%if %1 >= 0x30			; from the local APIC
+	mov	dword [es:0xb0], 0
+%elif %1 >= 0x20		; from the PIC
+	mov	al, 0x20
+	out	0x20, al
+%endif
+	mov	eax, 0x100 + %1
+	report
+	pop	edx
+	pop	eax
+	iret
+%endmacro
+%macro vector 1
+	mov	word [4 * %1], LOAD_ADDRESS + (.handle_%1 - guest_interrupts)
+	mov	word [4 * %1 + 2], 0
+%endmacro
+
+guest interrupts, 16
+	mov	sp, 0xfff0
+	vector	0x02
+	vector	0x25
+	vector	0x51
+	vector	0x52
+	mov	al, 0x11		; the first PIC: vectors from 0x20, all but line 5 masked
+	out	0x20, al
+	mov	al, 0x20
+	out	0x21, al
+	mov	al, 0x04
+	out	0x21, al
+	mov	al, 0x01
+	out	0x21, al
+	mov	al, 0xdf
+	out	0x21, al
+	mov	dword [es:0xf0], 0x1ff	; the local APIC
+	sti
+	mov	eax, 1
+	report
+.again:
+	hlt
+	jmp	.again
+.handle_0x02:
+	handler	0x02
+.handle_0x25:
+	handler	0x25
+.handle_0x51:
+	handler	0x51
+.handle_0x52:
+	handler	0x52
+guest_interrupts_end:
 
 ; No interrupt table is in reach, so the first exception is the third.
 guest triple_fault, 64

@@ -213,6 +213,13 @@ static void test_stop_at_the_barrier(void **state)
 	            PROMPT_MS, NULL);
 }
 
+/* The vCPU waits for a plugin that does not take its events. */
+static void test_stop_at_a_full_channel(void **state)
+{
+	(void)state;
+	expect_stop(WORDS(RUN, "--grace", LONG_GRACE, "--", ACTOR, "async-rest"), SIGTERM, 0, PROMPT_MS, NULL);
+}
+
 /* The usual time, once more and without the slack for a loaded machine: the best of a few. */
 static void test_stop_is_quick(void **state)
 {
@@ -337,6 +344,7 @@ int main(void)
 	    cmocka_unit_test(test_stop_busy_guest),
 	    cmocka_unit_test(test_stop_halted_guest),
 	    cmocka_unit_test(test_stop_at_the_barrier),
+	    cmocka_unit_test(test_stop_at_a_full_channel),
 	    cmocka_unit_test(test_stop_is_quick),
 	    cmocka_unit_test(test_triple_fault),
 	    cmocka_unit_test(test_kvm_error),
