@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,22 +25,24 @@ enum { REGS = 1, SREGS = 2, DEBUGREGS = 4 };
 
 /* ---- The host stands still ---- */
 
+static pid_t host;
+
 static void go_on(void)
 {
-	kill(getppid(), SIGCONT);
+	kill(host, SIGCONT);
 }
 
 /* Returns whether every thread of the host is stopped. */
 static bool is_stopped(void)
 {
 	char path[320], state = 'T';
-	snprintf(path, sizeof(path), "/proc/%d/task", getppid());
+	snprintf(path, sizeof(path), "/proc/%d/task", host);
 	DIR *tasks = opendir(path);
 	expect(tasks != NULL);
 	for (struct dirent *task = readdir(tasks); task && state == 'T'; task = readdir(tasks)) {
 		if (task->d_name[0] == '.')
 			continue;
-		snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", getppid(), task->d_name);
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", host, task->d_name);
 		FILE *file = fopen(path, "re");
 		if (!file)
 			continue;
@@ -53,7 +56,7 @@ static bool is_stopped(void)
 
 static void stop_host(void)
 {
-	expect(kill(getppid(), SIGSTOP) == 0);
+	expect(kill(host, SIGSTOP) == 0);
 	while (!is_stopped())
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
@@ -125,6 +128,9 @@ static void set_hint(struct machine *machine, uint32_t space, uint64_t address, 
 
 static void begin(struct machine *machine, const struct step *steps, size_t count)
 {
+	/* Nobody else's process is ever stopped: the actor dies with the host. */
+	host = getppid();
+	expect(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == host);
 	atexit(go_on);
 	script_init(machine, steps, count);
 	expect_result(crosvm_reserve_range(machine->vm, MMIO, WIDE_ADDRESS, 16), 0);

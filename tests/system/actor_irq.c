@@ -24,6 +24,10 @@ GUEST_DECLARE(interrupts);
 #define IOAPIC_LINE 10
 #define MSI_LINE    40
 
+/* How a line of the IOAPIC is looked at. */
+#define EDGE  0
+#define LEVEL (1u << 15)
+
 #define LAPIC_ADDRESS 0xfee00000u
 #define LAPIC_ISR     0x100
 #define ROUTES_MAX    4096
@@ -85,18 +89,24 @@ static int irq_line(char **arguments)
 
 /* ---- A line of the IOAPIC, by its state ---- */
 
-static void program_ioapic(struct machine *machine)
+static void program_ioapic(struct machine *machine, uint64_t trigger_mode)
 {
 	struct kvm_ioapic_state state;
 	expect_result(crosvm_get_ioapic_state(machine->vm, &state), 0);
 	expect(state.redirtbl[IOAPIC_LINE].fields.mask == 1);
-	state.redirtbl[IOAPIC_LINE].bits = SECOND | 1 << 15; /* level-triggered, to the first vCPU, not masked */
+	state.redirtbl[IOAPIC_LINE].bits = SECOND | trigger_mode; /* to the first vCPU, not masked */
 	expect_result(crosvm_set_ioapic_state(machine->vm, &state), 0);
 }
 
-static void raise_ioapic(struct machine *machine)
+static void raise_edge(struct machine *machine)
 {
-	program_ioapic(machine);
+	program_ioapic(machine, EDGE);
+	set_line(machine, IOAPIC_LINE, true);
+}
+
+static void raise_level(struct machine *machine)
+{
+	program_ioapic(machine, LEVEL);
 	set_line(machine, IOAPIC_LINE, true);
 }
 
@@ -105,18 +115,61 @@ static void lower_ioapic(struct machine *machine)
 	set_line(machine, IOAPIC_LINE, false);
 }
 
+static void raise_again(struct machine *machine)
+{
+	lower_ioapic(machine);
+	set_line(machine, IOAPIC_LINE, true);
+}
+
+/* What would come after all that there is, were there more. */
+static void send_last(struct machine *machine)
+{
+	struct crosvm_irq_route last = {
+	    .irq_id = MSI_LINE, .kind = CROSVM_IRQ_ROUTE_MSI, .msi = {.address = LAPIC_ADDRESS, .data = FIRST}};
+	lower_ioapic(machine);
+	expect_result(crosvm_set_irq_routing(machine->vm, 1, &last), 0);
+	set_line(machine, MSI_LINE, true);
+}
+
+/* One interrupt for each time that the line goes up. */
+static int irq_edge(char **arguments)
+{
+	(void)arguments;
+	static const struct access accesses[] = {
+	    REPORTS_THEN(1, raise_edge),
+	    REPORTS(SECOND),
+	    REPORTS_THEN(SECOND + 0x100, raise_again),
+	    REPORTS(SECOND),
+	    REPORTS_THEN(SECOND + 0x100, send_last),
+	    REPORTS(FIRST),
+	    REPORTS(FIRST + 0x100),
+	};
+	return play(accesses, COUNT(accesses));
+}
+
+/* Some software KVMs say an interrupt's end for the guest, as soon as it has begun. */
+static void in_service(struct machine *machine)
+{
+	struct kvm_lapic_state lapic;
+	uint32_t isr;
+	expect_result(crosvm_vcpu_get_lapic_state(machine->vcpu, &lapic), 0);
+	memcpy(&isr, &lapic.regs[LAPIC_ISR + SECOND / 32 * 0x10], sizeof(isr));
+	if (!(isr >> SECOND % 32 & 1))
+		skip("to this machine's KVM, an interrupt has ended when it begins");
+}
+
 /* As long as the line is up, the end of one interrupt begins the next. */
 static int irq_level(char **arguments)
 {
 	(void)arguments;
 	static const struct access accesses[] = {
-	    REPORTS_THEN(1, raise_ioapic),
-	    REPORTS(SECOND),
+	    REPORTS_THEN(1, raise_level),
+	    REPORTS_THEN(SECOND, in_service),
 	    REPORTS(SECOND + 0x100),
 	    REPORTS_THEN(SECOND, lower_ioapic),
-	    REPORTS_THEN(SECOND + 0x100, raise_pic),
-	    REPORTS_THEN(PIC_VECTOR, lower_pic),
-	    REPORTS(PIC_VECTOR + 0x100),
+	    REPORTS_THEN(SECOND + 0x100, send_last),
+	    REPORTS(FIRST),
+	    REPORTS(FIRST + 0x100),
 	};
 	return play(accesses, COUNT(accesses));
 }
@@ -147,7 +200,7 @@ static void make_pic_irq(struct machine *machine)
 
 static void make_ioapic_irq(struct machine *machine)
 {
-	program_ioapic(machine);
+	program_ioapic(machine, LEVEL);
 	expect_result(crosvm_create_irq_event(machine->vm, IOAPIC_LINE, &irq), 0);
 	trigger(machine);
 }
@@ -183,6 +236,8 @@ static void resampled_then_destroy(struct machine *machine)
 	expect(fcntl(old_resample, F_GETFD) < 0 && errno == EBADF);
 	uint64_t one = 1;
 	expect(write(old_trigger, &one, sizeof(one)) == sizeof(one));
+	expect(poll(&(struct pollfd){.fd = old_trigger, .events = POLLIN}, 1, 0) == 1); /* KVM would take it */
+	close(old_trigger);
 }
 
 static void destroy_then_raise(struct machine *machine)
@@ -206,15 +261,9 @@ static int irq_event_pic(char **arguments)
 	return play(accesses, COUNT(accesses));
 }
 
-/* Some software KVMs say an interrupt's end for the guest, as soon as it has begun. */
-static void in_service(struct machine *machine)
+static void in_service_not_resampled(struct machine *machine)
 {
-	struct kvm_lapic_state lapic;
-	uint32_t isr;
-	expect_result(crosvm_vcpu_get_lapic_state(machine->vcpu, &lapic), 0);
-	memcpy(&isr, &lapic.regs[LAPIC_ISR + SECOND / 32 * 0x10], sizeof(isr));
-	if (!(isr >> SECOND % 32 & 1))
-		skip("to this machine's KVM, an interrupt has ended when it begins");
+	in_service(machine);
 	not_resampled(machine);
 }
 
@@ -223,7 +272,7 @@ static int irq_event_ioapic(char **arguments)
 	(void)arguments;
 	static const struct access accesses[] = {
 	    REPORTS_THEN(1, make_ioapic_irq),
-	    REPORTS_THEN(SECOND, in_service),
+	    REPORTS_THEN(SECOND, in_service_not_resampled),
 	    REPORTS_THEN(SECOND + 0x100, resampled_then_again),
 	    REPORTS_THEN(SECOND, not_resampled),
 	    REPORTS_THEN(SECOND + 0x100, destroy_then_raise),
@@ -376,8 +425,13 @@ static int irq_errno(char **arguments)
 }
 
 const struct act irq_acts[] = {
-    {"irq-line", irq_line},           {"irq-level", irq_level},
-    {"irq-event-pic", irq_event_pic}, {"irq-event-ioapic", irq_event_ioapic},
-    {"irq-routes", irq_routes},       {"nmi", nmi},
-    {"irq-errno", irq_errno},         {NULL, NULL},
+    {"irq-line", irq_line},
+    {"irq-edge", irq_edge},
+    {"irq-level", irq_level},
+    {"irq-event-pic", irq_event_pic},
+    {"irq-event-ioapic", irq_event_ioapic},
+    {"irq-routes", irq_routes},
+    {"nmi", nmi},
+    {"irq-errno", irq_errno},
+    {NULL, NULL},
 };

@@ -25,16 +25,23 @@ static void add_logged(struct machine *machine, int fd, bool read_only)
 	              0);
 }
 
-static void expect_log(struct machine *machine, unsigned wanted)
+/* A page that was only read may be in the log too: KVM lets the guest write to it from then on and does not look. */
+static void expect_log_but(struct machine *machine, unsigned wanted, unsigned read)
 {
 	uint8_t log[LOG_BYTES + 1] = {0xff, 0xff, 0xff};
 	expect_result(crosvm_memory_get_dirty_log(machine->vm, logged, log), 0);
-	expect_result(log[0] | log[1] << 8, wanted);
+	expect_result((log[0] | log[1] << 8) & ~read, wanted);
 	expect(log[LOG_BYTES] == 0xff); /* it writes no more than there are pages */
 }
 
-static void log_nothing(struct machine *machine)
+static void expect_log(struct machine *machine, unsigned wanted)
 {
+	expect_log_but(machine, wanted, 0);
+}
+
+static void log_reads(struct machine *machine)
+{
+	expect_log_but(machine, 0, 1 << 1 | 1 << 10);
 	expect_log(machine, 0);
 }
 
@@ -74,7 +81,7 @@ static void log_of_new_range(struct machine *machine)
 
 static void log_last_writes(struct machine *machine)
 {
-	expect_log(machine, 1 << 1);
+	expect_log_but(machine, 1 << 1, 1 << 3);
 }
 
 static int dirty_log(char **arguments)
@@ -104,7 +111,7 @@ static int dirty_log(char **arguments)
 	static const struct access accesses[] = {
 	    REPORTS(0),
 	    REPORTS(0),
-	    REPORTS_THEN(1, log_nothing),
+	    REPORTS_THEN(1, log_reads),
 	    REPORTS_THEN(2, log_first_writes),
 	    REPORTS_THEN(3, log_second_writes),
 	    REPORTS_THEN(4, log_on_second_connection),

@@ -80,6 +80,7 @@ int main(void)
 	    ACT("io-event-life"),
 	    ACT("io-event-errno"),
 	    ACT("irq-line"),
+	    ACT("irq-edge"),
 	    ACT("irq-level"),
 	    ACT("irq-event-pic"),
 	    ACT("irq-event-ioapic"),
