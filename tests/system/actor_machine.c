@@ -71,7 +71,8 @@ void script_init(struct machine *machine, const struct step *steps, size_t count
 	/* A step of zeros must follow. */
 	expect((count + 1) * sizeof(*steps) <= PAGE_TABLES - BUFFER);
 	machine_init(machine, &GUEST_64(script));
-	memcpy(machine->memory + BUFFER, steps, count * sizeof(*steps));
+	if (count > 0)
+		memcpy(machine->memory + BUFFER, steps, count * sizeof(*steps));
 }
 
 void machine_start(struct machine *machine)
