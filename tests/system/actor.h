@@ -135,6 +135,8 @@ void machine_wait(struct machine *machine);
 void machine_resume(struct machine *machine);
 /* Set the registers for the guest's entry. */
 void machine_enter(struct crosvm_vcpu *vcpu, enum mode mode);
+/* Let the guest use XMM registers, after machine_enter(). */
+void machine_enable_sse(struct crosvm_vcpu *vcpu);
 /* Take vCPU 0 through INIT. */
 void machine_boot(struct machine *machine, enum mode mode);
 /* Expect these accesses next. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@
 #define CONNECTIONS_MAX 64
 #define SLOTS_MAX       509
 #define MEMORY_GIB_MAX  64
+#define EVENTS_MAX      1024
 
 /* Return how many fds the host has open. */
 static int host_fds(struct crosvm *vm)
@@ -281,8 +283,46 @@ static int limit_memory(char **arguments)
 	return 0;
 }
 
+static int limit_events(char **arguments)
+{
+	(void)arguments;
+	static struct crosvm_irq *irqs[EVENTS_MAX];
+	struct crosvm_irq *surplus;
+	struct crosvm_io *io;
+	struct crosvm *vm;
+	struct rlimit limit;
+	/* Each is two fds of the plugin, and one of the host. */
+	expect(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+	if (limit.rlim_max < 2 * EVENTS_MAX + 64)
+		skip("a process may not have so many fds here");
+	limit.rlim_cur = limit.rlim_max;
+	expect(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+	expect_result(crosvm_connect(&vm), 0);
+	int fds = host_fds(vm);
+	for (uint32_t i = 0; i < EVENTS_MAX; i++) {
+		int result = crosvm_create_irq_event(vm, 24 + i, &irqs[i]);
+		if (result == -EMFILE)
+			skip("the host may not have so many fds here");
+		expect_result(result, 0);
+	}
+	expect_result(crosvm_create_irq_event(vm, 5, &surplus), -ENOSPC);
+	expect_result(crosvm_create_io_event(vm, PORT, DEVICE_PORT, 0, NULL, &io), -ENOSPC);
+	expect_result(crosvm_destroy_irq_event(vm, &irqs[100]), 0);
+	expect_result(crosvm_create_io_event(vm, PORT, DEVICE_PORT, 0, NULL, &io), 0);
+	expect_result(crosvm_create_irq_event(vm, 5, &surplus), -ENOSPC);
+	expect_result(crosvm_destroy_io_event(vm, &io), 0);
+	for (uint32_t i = 0; i < EVENTS_MAX; i++) {
+		if (irqs[i])
+			expect_result(crosvm_destroy_irq_event(vm, &irqs[i]), 0);
+	}
+	expect(host_fds(vm) == fds);
+	return 0;
+}
+
 const struct act errno_acts[] = {
-    {"errno-connect", errno_connect}, {"errno-memory", errno_memory}, {"errno-ranges", errno_ranges},
-    {"errno-start", errno_start},     {"limit-ranges", limit_ranges}, {"limit-connections", limit_connections},
-    {"limit-slots", limit_slots},     {"limit-memory", limit_memory}, {NULL, NULL},
+    {"errno-connect", errno_connect}, {"errno-memory", errno_memory},
+    {"errno-ranges", errno_ranges},   {"errno-start", errno_start},
+    {"limit-ranges", limit_ranges},   {"limit-connections", limit_connections},
+    {"limit-slots", limit_slots},     {"limit-memory", limit_memory},
+    {"limit-events", limit_events},   {NULL, NULL},
 };

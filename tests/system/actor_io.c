@@ -17,8 +17,6 @@ GUEST_DECLARE(memory);
 GUEST_DECLARE(read_only);
 GUEST_DECLARE(strings);
 
-#define CR4_OSFXSR 0x200
-
 struct reservation {
 	uint32_t space;
 	uint64_t start;
@@ -202,10 +200,7 @@ static int far_edges(char **arguments)
 	machine_start(&machine);
 	machine_wait(&machine);
 	machine_enter(machine.vcpu, LONG_MODE);
-	struct kvm_sregs sregs;
-	expect_result(crosvm_vcpu_get_sregs(machine.vcpu, &sregs), 0);
-	sregs.cr4 |= CR4_OSFXSR; /* for 16 bytes at once */
-	expect_result(crosvm_vcpu_set_sregs(machine.vcpu, &sregs), 0);
+	machine_enable_sse(machine.vcpu);
 	machine_resume(&machine);
 	machine_expect(&machine, accesses, COUNT(accesses));
 	return 0;

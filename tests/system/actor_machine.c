@@ -128,6 +128,14 @@ void machine_enter(struct crosvm_vcpu *vcpu, enum mode mode)
 	expect_result(crosvm_vcpu_set_regs(vcpu, &regs), 0);
 }
 
+void machine_enable_sse(struct crosvm_vcpu *vcpu)
+{
+	struct kvm_sregs sregs;
+	expect_result(crosvm_vcpu_get_sregs(vcpu, &sregs), 0);
+	sregs.cr4 |= 0x200; /* operating system support for FXSAVE and SSE */
+	expect_result(crosvm_vcpu_set_sregs(vcpu, &sregs), 0);
+}
+
 void machine_boot(struct machine *machine, enum mode mode)
 {
 	machine_wait(machine);

@@ -115,6 +115,29 @@ static int pause_waiting(char **arguments)
 	return 0;
 }
 
+/* A store of 16 bytes is two events, and one access. */
+static int pause_in_access(char **arguments)
+{
+	(void)arguments;
+	static const struct step steps[] = {STEP(STORE128, WIDE_ADDRESS, 0), STEP(REPORT, 0, 1)};
+	static const struct access access[] = {{MMIO, WIDE_ADDRESS, 8, true, 0, pause_once},
+	                                       WRITES(MMIO, WIDE_ADDRESS + 8, 8, 0)};
+	static const struct access rest[] = {REPORTS(1)};
+	struct machine machine;
+	script_init(&machine, steps, COUNT(steps));
+	expect_result(crosvm_reserve_range(machine.vm, MMIO, WIDE_ADDRESS, 16), 0);
+	machine_start(&machine);
+	machine_wait(&machine);
+	machine_enter(machine.vcpu, LONG_MODE);
+	machine_enable_sse(machine.vcpu);
+	machine_resume(&machine);
+	machine_take(&machine, access, COUNT(access));
+	expect_paused(machine.vcpu, &first_user);
+	machine_resume(&machine);
+	machine_expect(&machine, rest, COUNT(rest));
+	return 0;
+}
+
 /* A request at the event that another request gave. */
 static int pause_paused(char **arguments)
 {
@@ -219,8 +242,7 @@ static int pause_two(char **arguments)
 }
 
 const struct act pause_acts[] = {
-    {"pause-running", pause_running}, {"pause-halted", pause_halted},
-    {"pause-waiting", pause_waiting}, {"pause-paused", pause_paused},
-    {"pause-early", pause_early},     {"pause-at-init", pause_at_init},
-    {"pause-two", pause_two},         {NULL, NULL},
+    {"pause-running", pause_running},     {"pause-halted", pause_halted}, {"pause-waiting", pause_waiting},
+    {"pause-in-access", pause_in_access}, {"pause-paused", pause_paused}, {"pause-early", pause_early},
+    {"pause-at-init", pause_at_init},     {"pause-two", pause_two},       {NULL, NULL},
 };
