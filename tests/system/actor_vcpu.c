@@ -504,7 +504,13 @@ static int vcpu_capability(char **arguments)
 	struct machine machine;
 	uint64_t args[4] = {0};
 	begin(&machine, NULL, 0);
-	static const uint32_t refused[] = {0, KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_HYPERV_ENLIGHTENED_VMCS, 0x7fffffff};
+	/* Not that KVM would refuse them. */
+	static const uint32_t refused[] = {KVM_CAP_ENFORCE_PV_FEATURE_CPUID,
+	                                   KVM_CAP_HYPERV_ENFORCE_CPUID,
+	                                   KVM_CAP_HYPERV_ENLIGHTENED_VMCS,
+	                                   KVM_CAP_SPLIT_IRQCHIP,
+	                                   0x7fffffff,
+	                                   0};
 	for (size_t i = 0; i < COUNT(refused); i++)
 		expect_result(crosvm_vcpu_enable_capability(machine.vcpu, refused[i], 0, args), -EINVAL);
 	expect_result(crosvm_vcpu_enable_capability(machine.vcpu, KVM_CAP_HYPERV_SYNIC, 1, args), -EINVAL);
