@@ -20,7 +20,7 @@ struct call_hint {
 
 int hints_init(struct hints *hints, uint32_t reader_count)
 {
-	return published_init(&hints->hint, reader_count);
+	return published_init(&hints->hint, reader_count, free);
 }
 
 void hints_fini(struct hints *hints)

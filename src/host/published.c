@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-int published_init(struct published *published, uint32_t reader_count)
+int published_init(struct published *published, uint32_t reader_count, void (*free_value)(void *value))
 {
 	memset(published, 0, sizeof(*published));
 	atomic_init(&published->current, NULL);
@@ -17,13 +17,11 @@ int published_init(struct published *published, uint32_t reader_count)
 	/* One value per reader can be held, and one more has just been replaced. */
 	published->retired = calloc((size_t)reader_count + 1, sizeof(void *));
 	if (!published->readers || !published->retired) {
-		free(published->readers);
-		free(published->retired);
-		published->readers = NULL;
-		published->retired = NULL;
+		published_fini(published);
 		return -ENOMEM;
 	}
 	published->reader_count = reader_count;
+	published->free_value = free_value;
 	for (uint32_t i = 0; i < reader_count; i++)
 		atomic_init(&published->readers[i].in_use, NULL);
 	return 0;
@@ -32,8 +30,10 @@ int published_init(struct published *published, uint32_t reader_count)
 void published_fini(struct published *published)
 {
 	for (size_t i = 0; i < published->retired_count; i++)
-		free((void *)published->retired[i]);
-	free((void *)atomic_load_explicit(&published->current, memory_order_relaxed));
+		published->free_value((void *)published->retired[i]);
+	void *current = (void *)atomic_load_explicit(&published->current, memory_order_relaxed);
+	if (current)
+		published->free_value(current);
 	free(published->retired);
 	free(published->readers);
 	memset(published, 0, sizeof(*published));
@@ -66,7 +66,7 @@ void published_replace(struct published *published, const void *value)
 		if (is_announced(published, published->retired[i]))
 			published->retired[kept++] = published->retired[i];
 		else
-			free((void *)published->retired[i]);
+			published->free_value((void *)published->retired[i]);
 	}
 	published->retired_count = kept;
 }

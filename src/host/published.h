@@ -20,21 +20,22 @@ struct published_reader {
 };
 
 struct published {
-	_Atomic(const void *) current; /* NULL or made by malloc() */
+	_Atomic(const void *) current;
 	struct published_reader *readers;
 	uint32_t reader_count;
 	const void **retired;
 	size_t retired_count;
+	void (*free_value)(void *value);
 };
 
-/* Publish NULL. Returns 0 or -ENOMEM. */
-int published_init(struct published *published, uint32_t reader_count);
-/* Free everything. No reader may be between read and done. */
+/* Publish NULL. `free_value` frees what is published later. Returns 0 or -ENOMEM. */
+int published_init(struct published *published, uint32_t reader_count, void (*free_value)(void *value));
+/* Free everything; does nothing if init failed. No reader may be between read and done. */
 void published_fini(struct published *published);
 
 /* Return the current value. The writer's. */
 const void *published_current(const struct published *published);
-/* Make `value` (NULL, or made by malloc()) the current one. When this has returned every later read gives it. */
+/* Make `value`, which may be NULL, the current one and own it. When this has returned every later read gives it. */
 void published_replace(struct published *published, const void *value);
 
 /* Return the current value, which stays valid until done. NULL needs no done. Thread number `reader`. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The reserved address ranges of a VM. Written by the main thread, read by every vCPU thread on every exit: an
- * immutable sorted table that is replaced as a whole (published.h).
+ * The reserved address ranges of a VM. Written by the main thread, read by every vCPU thread on every exit: for
+ * each space an immutable sorted table (published.h), of which a change makes a new one that shares most of the old.
  */
 #ifndef PLUGVM_HOST_RANGES_H
 #define PLUGVM_HOST_RANGES_H
@@ -17,7 +17,7 @@ struct range {
 };
 
 struct ranges {
-	struct published table; /* struct range_table of ranges.c */
+	struct published tables[ADDRESS_SPACE_COUNT]; /* struct range_table of ranges.c */
 	uint32_t next_id;
 };
 

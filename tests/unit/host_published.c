@@ -12,10 +12,19 @@
 
 #define READERS 3
 
+static unsigned long freed;
+
+static void count_and_free(void *value)
+{
+	assert_non_null(value);
+	freed++;
+	free(value);
+}
+
 static int setup(void **state)
 {
 	static struct published published;
-	assert_int_equal(published_init(&published, READERS), 0);
+	assert_int_equal(published_init(&published, READERS, count_and_free), 0);
 	*state = &published;
 	return 0;
 }
@@ -59,8 +68,10 @@ static void test_value(void **state)
 		assert_ptr_equal(published_read(published, reader), pair);
 		published_done(published, reader);
 	}
+	unsigned long freed_before = freed;
 	published_replace(published, NULL);
 	assert_int_equal(published->retired_count, 0);
+	assert_int_equal(freed, freed_before + 1);
 	assert_null(published_read(published, 0));
 	/* Nothing is announced by a read of nothing. */
 	assert_null(atomic_load(&published->readers[0].in_use));

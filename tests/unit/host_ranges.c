@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Checks the address ranges: the edges of both spaces, a random comparison with a naive model, the limit, and
- * readers that look up while the writer changes the table, of which few copies are kept.
+ * Checks the address ranges: the edges of both spaces, a random comparison with naive models, the limit, memory
+ * that runs out, readers that look up while the writer changes the table, of which few copies are kept, and that a
+ * lookup writes nothing that another reads. To be linked with --wrap for malloc and free.
  */
 #include "test.h"
 
@@ -9,6 +10,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "host/ranges.h"
 #include "wire/limits.h"
@@ -256,6 +258,213 @@ static void test_model(void **state)
 	}
 }
 
+/* ---- Many: the table grows and shrinks by chunks ---- */
+
+#define SLOTS 4096
+
+static void check_slot(struct ranges *ranges, const bool *reserved, size_t slot)
+{
+	struct range found;
+	bool is_found = ranges_find(ranges, 2, MMIO, slot * 16 + 3, 1, &found);
+	assert_int_equal(is_found, reserved[slot]);
+	if (is_found)
+		assert_true(found.start == slot * 16 && found.last == slot * 16 + 15);
+	/* From before the slot's range to the end of the next one's: the lower of those that there are. */
+	size_t lowest = reserved[slot] || slot == SLOTS - 1 ? slot : slot + 1;
+	is_found = ranges_find(ranges, 2, MMIO, slot * 16 + 15, 17, &found);
+	assert_int_equal(is_found, reserved[lowest]);
+	if (is_found)
+		assert_true(found.start == lowest * 16);
+}
+
+/* The head of a table, to see how many chunks it has. */
+struct table_head {
+	size_t range_count, chunk_count;
+};
+
+static void check_chunks(const struct ranges *ranges)
+{
+	const struct table_head *head = published_current(&ranges->tables[MMIO]);
+	assert_int_equal(head->range_count, ranges_count(ranges));
+	/* Ranges that come in order leave chunks half full; here many go again, but no chunk is without any. */
+	assert_in_range(head->chunk_count, head->range_count / 128, head->range_count);
+}
+
+static void test_many(void **state)
+{
+	struct ranges *ranges = *state;
+	static bool reserved[SLOTS];
+	unsigned int seed = 11;
+	uint32_t id;
+	memset(reserved, 0, sizeof(reserved));
+	for (int step = 0; step < 60000; step++) {
+		size_t slot = (size_t)rand_r(&seed) % SLOTS;
+		/* It grows to nearly all of them and shrinks to nearly none, several times. */
+		bool grows = step / 15000 % 2 == 0;
+		if (rand_r(&seed) % 8 == 0)
+			grows = !grows;
+		if (grows) {
+			assert_int_equal(ranges_reserve(ranges, MMIO, slot * 16, 16, false, &id),
+			                 reserved[slot] ? -EPERM : 0);
+		} else {
+			assert_int_equal(ranges_release(ranges, MMIO, slot * 16), reserved[slot] ? 0 : -ENOENT);
+		}
+		reserved[slot] = grows;
+		check_slot(ranges, reserved, slot);
+		check_slot(ranges, reserved, (size_t)rand_r(&seed) % SLOTS);
+		check_chunks(ranges);
+	}
+	for (size_t slot = 0; slot < SLOTS; slot++) {
+		check_slot(ranges, reserved, slot);
+		if (reserved[slot])
+			assert_int_equal(ranges_release(ranges, MMIO, slot * 16), 0);
+	}
+	assert_int_equal(ranges_count(ranges), 0);
+	check_chunks(ranges);
+}
+
+/* Order of addresses, and the reverse. */
+static void test_in_order(void **state)
+{
+	struct ranges *ranges = *state;
+	uint32_t id;
+	for (int is_reverse = 0; is_reverse < 2; is_reverse++) {
+		for (uint64_t i = 0; i < 1000; i++)
+			assert_int_equal(ranges_reserve(ranges, PORT, is_reverse ? 999 - i : i, 1, false, &id), 0);
+		for (uint64_t i = 0; i < 1000; i++)
+			assert_true(finds(ranges, PORT, i, 2, i));
+		const struct table_head *head = published_current(&ranges->tables[PORT]);
+		assert_in_range(head->chunk_count, 1000 / 128, 1000 / 64 + 1);
+		for (uint64_t i = 0; i < 1000; i++) {
+			assert_int_equal(ranges_release(ranges, PORT, is_reverse ? 999 - i : i), 0);
+			assert_int_equal(ranges_count(ranges), 999 - i);
+		}
+		assert_true(finds_none(ranges, PORT, 0, 4));
+	}
+}
+
+/* ---- Memory: it runs out, or is watched ---- */
+
+#define ARENA_SIZE (UINT64_C(64) << 20)
+
+static int mallocs_left = -1; /* until one fails; -1: none does */
+static char *arena;           /* where malloc takes from, if not NULL; nothing is given back */
+static size_t arena_used;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_malloc(size_t size)
+{
+	if (mallocs_left >= 0 && mallocs_left-- == 0) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (!arena)
+		return __real_malloc(size);
+	size_t begin = arena_used;
+	arena_used += (size + 15) & ~(size_t)15;
+	return arena_used <= ARENA_SIZE ? arena + begin : NULL;
+}
+
+void __real_free(void *memory);
+void __wrap_free(void *memory);
+void __wrap_free(void *memory)
+{
+	if (!arena || (char *)memory < arena || (char *)memory >= arena + ARENA_SIZE)
+		__real_free(memory);
+}
+
+/* A change that finds no memory changes nothing, wherever that shows. */
+static void test_no_memory(void **state)
+{
+	struct ranges *ranges = *state;
+	uint32_t id = 0;
+	/* A chunk that the next reservation splits. */
+	for (uint64_t i = 0; i < 128; i++)
+		assert_int_equal(ranges_reserve(ranges, MMIO, i * 2, 1, false, &id), 0);
+	for (int allowed = 0; allowed < 3; allowed++) {
+		mallocs_left = allowed;
+		assert_int_equal(ranges_reserve(ranges, MMIO, 101, 1, false, &id), -ENOMEM);
+		mallocs_left = allowed;
+		assert_int_equal(ranges_release(ranges, MMIO, 100), allowed < 2 ? -ENOMEM : 0);
+		mallocs_left = -1;
+		assert_int_equal(ranges_count(ranges), allowed < 2 ? 128 : 127);
+		assert_true(finds_none(ranges, MMIO, 101, 1));
+	}
+	assert_int_equal(id, 127);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 101, 1, false, &id), 0);
+	assert_int_equal(id, 128);
+	for (uint64_t i = 0; i < 128; i++)
+		assert_true(finds(ranges, MMIO, i * 2, 2, i == 50 ? 101 : i * 2));
+}
+
+/* ---- Readers alone ---- */
+
+#define WATCHED 2000
+
+struct lookups {
+	struct ranges *ranges;
+	uint32_t reader;
+	unsigned long wrong;
+};
+
+static void *look_up_all(void *argument)
+{
+	struct lookups *lookups = argument;
+	struct range found;
+	for (int round = 0; round < 20; round++) {
+		for (uint64_t i = 0; i < WATCHED; i++) {
+			lookups->wrong += !ranges_find(lookups->ranges, lookups->reader, MMIO, i * 16 + 5, 1,
+			                               &found) ||
+			                  found.start != i * 16;
+			lookups->wrong += ranges_find(lookups->ranges, lookups->reader, MMIO, i * 16 + 8, 1,
+			                              &found);
+			lookups->wrong += ranges_find(lookups->ranges, lookups->reader, PORT, i, 1, &found);
+		}
+	}
+	return NULL;
+}
+
+/*
+ * Readers do not slow each other down: what they share they only read, or this would fault, and what each writes is
+ * on a cache line of its own.
+ */
+static void test_lookups_write_nothing_shared(void **state)
+{
+	(void)state;
+	char *memory = mmap(NULL, ARENA_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+	                    -1, 0);
+	assert_ptr_not_equal(memory, MAP_FAILED);
+	arena = memory;
+	arena_used = 0;
+	struct ranges *ranges = __wrap_malloc(sizeof(*ranges));
+	uint32_t id;
+	assert_int_equal(ranges_init(ranges, 2), 0);
+	for (uint64_t i = 0; i < WATCHED; i++)
+		assert_int_equal(ranges_reserve(ranges, MMIO, i * 16, 8, false, &id), 0);
+	assert_in_range((uintptr_t)published_current(&ranges->tables[MMIO]), (uintptr_t)arena,
+	                (uintptr_t)arena + arena_used);
+	for (int space = 0; space < ADDRESS_SPACE_COUNT; space++) {
+		const struct published_reader *readers = ranges->tables[space].readers;
+		assert_int_equal((uintptr_t)readers % 64, 0);
+		assert_int_equal((const char *)&readers[1] - (const char *)&readers[0], 64);
+	}
+
+	struct lookups lookups[2] = {{.ranges = ranges, .reader = 0}, {.ranges = ranges, .reader = 1}};
+	pthread_t threads[2];
+	assert_int_equal(mprotect(arena, ARENA_SIZE, PROT_READ), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, look_up_all, &lookups[i]), 0);
+	for (int i = 0; i < 2; i++) {
+		pthread_join(threads[i], NULL);
+		assert_int_equal(lookups[i].wrong, 0);
+	}
+	assert_int_equal(mprotect(arena, ARENA_SIZE, PROT_READ | PROT_WRITE), 0);
+	ranges_fini(ranges);
+	munmap(arena, ARENA_SIZE);
+	arena = NULL;
+}
+
 /* ---- Readers and a writer ---- */
 
 #define READERS 3
@@ -304,8 +513,8 @@ static void test_concurrency(void **state)
 		uint64_t start = (uint64_t)rand_r(&seed) % 64 * 16;
 		if (ranges_reserve(&ranges, MMIO, start, 8, false, &id) == -EPERM)
 			ranges_release(&ranges, MMIO, start);
-		if (ranges.table.retired_count > kept)
-			kept = ranges.table.retired_count;
+		if (ranges.tables[MMIO].retired_count > kept)
+			kept = ranges.tables[MMIO].retired_count;
 	}
 	atomic_store(&stop, true);
 	for (uint32_t i = 0; i < READERS; i++)
@@ -321,18 +530,19 @@ static void test_concurrency(void **state)
 static void test_stuck_reader(void **state)
 {
 	struct ranges *ranges = *state;
+	struct published *table = &ranges->tables[MMIO];
 	uint32_t id;
-	assert_int_equal(ranges_reserve(ranges, PORT, 1, 1, false, &id), 0);
+	assert_int_equal(ranges_reserve(ranges, MMIO, 1000, 1, false, &id), 0);
 	for (uint32_t reader = 0; reader < 4; reader++) {
-		atomic_store(&ranges->table.readers[reader].in_use, atomic_load(&ranges->table.current));
+		atomic_store(&table->readers[reader].in_use, atomic_load(&table->current));
 		for (uint64_t i = 0; i < 10; i++)
 			assert_int_equal(ranges_reserve(ranges, MMIO, reader * 100 + i, 1, false, &id), 0);
-		assert_int_equal(ranges->table.retired_count, reader + 1);
+		assert_int_equal(table->retired_count, reader + 1);
 	}
 	for (uint32_t reader = 0; reader < 4; reader++)
-		atomic_store(&ranges->table.readers[reader].in_use, NULL);
-	assert_int_equal(ranges_release(ranges, PORT, 1), 0);
-	assert_int_equal(ranges->table.retired_count, 0);
+		atomic_store(&table->readers[reader].in_use, NULL);
+	assert_int_equal(ranges_release(ranges, MMIO, 1000), 0);
+	assert_int_equal(table->retired_count, 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -340,8 +550,18 @@ static void test_stuck_reader(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_edges), TEST(test_overlap), TEST(test_straddling_access), TEST(test_ids),
-	    TEST(test_limit), TEST(test_model),   TEST(test_stuck_reader),      cmocka_unit_test(test_concurrency),
+	    TEST(test_edges),
+	    TEST(test_overlap),
+	    TEST(test_straddling_access),
+	    TEST(test_ids),
+	    TEST(test_limit),
+	    TEST(test_model),
+	    TEST(test_many),
+	    TEST(test_in_order),
+	    TEST(test_no_memory),
+	    TEST(test_stuck_reader),
+	    cmocka_unit_test(test_lookups_write_nothing_shared),
+	    cmocka_unit_test(test_concurrency),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
