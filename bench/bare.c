@@ -20,14 +20,14 @@ struct bare {
 	void *memory;
 };
 
-struct bare *bare_new(const struct bench_config *config)
+struct bare *bare_new(void)
 {
-	(void)config;
 	struct bare *bare = calloc(1, sizeof(*bare));
 	struct plugvm_error error;
 	if (!bare)
 		err(1, "memory");
-	if (plugvm_kvm_open(NULL, &bare->kvm, &error) < 0 || plugvm_vm_new(bare->kvm, &bare->vm, &error) < 0 ||
+	if (plugvm_kvm_open(NULL, &bare->kvm, &error) < 0 ||
+	    plugvm_vm_new(bare->kvm, PLUGVM_IRQCHIP_KERNEL, &bare->vm, &error) < 0 ||
 	    plugvm_vcpu_new(bare->vm, 0, &bare->vcpu, &error) < 0)
 		errx(1, "%s", error.text);
 
@@ -41,14 +41,15 @@ struct bare *bare_new(const struct bench_config *config)
 	if (plugvm_vm_set_memory(bare->vm, 0, 0, GUEST_LOAD_ADDRESS, GUEST_MEMORY_SIZE, bare->memory) < 0 ||
 	    plugvm_vcpu_get_sregs(bare->vcpu, &sregs) < 0)
 		errx(1, "setting up the bare VM failed");
-	guest_set_entry(&sregs, &regs);
+	guest_set_entry(&sregs, &regs, 0);
 	if (plugvm_vcpu_set_sregs(bare->vcpu, &sregs) < 0 || plugvm_vcpu_set_regs(bare->vcpu, &regs) < 0)
 		errx(1, "setting the bare VM's registers failed");
 	return bare;
 }
 
-void bare_block(struct bare *bare, uint64_t *times)
+void bare_block(void *context, uint64_t *times)
 {
+	struct bare *bare = context;
 	struct kvm_run *run = plugvm_vcpu_exit(bare->vcpu);
 	uint64_t last = now_ns();
 	for (size_t i = 0; i < BLOCK_EVENTS; i++) {

@@ -1,19 +1,45 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The plugin of the benchmarks: an ordinary user of crosvm.h. For each byte on its stdin it answers a block of
- * BLOCK_EVENTS events and writes how many nanoseconds each took, from one event to the next, to its stdout. With
- * the argument `free` it answers events for as long as there are some.
+ * The plugin of the benchmarks: an ordinary user of crosvm.h.
+ *
+ *   ports VCPUS RANGES  reserve the guest's ports as that many ranges and run the guest
+ *   requests VCPUS 1    run no guest
+ *   free                run no guest, and answer events for as long as there are some
+ *
+ * But for `free` it writes one byte to its stdout when it is ready. For each byte on its stdin (ORDER_*) it measures a
+ * block of BLOCK_EVENTS and writes how many nanoseconds each took; the time of an exit is that from one event to the
+ * next. With several vCPUs, each has a thread and an equal part of the block, all at the same time.
  */
 #include <crosvm.h>
 #include <err.h>
 #include <errno.h>
-#include <sched.h>
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "guest.h"
 #include "samples.h"
+
+#define VCPUS_MAX 2
+/* A line of the interrupt controllers that nothing else uses. */
+#define IRQ 5
+/* Addresses that are not the guest's. */
+#define RESERVED_START 0xd0000000
+
+struct thread {
+	pthread_t id;
+	struct crosvm_vcpu *vcpu;
+	unsigned int number;
+};
+
+static struct crosvm *vm;
+static struct thread threads[VCPUS_MAX];
+static unsigned int vcpus = 1;
+static int cpus[VCPUS_MAX];
+static pthread_barrier_t block_begins, block_ends;
+static uint64_t times[BLOCK_EVENTS];
 
 static void check(int result, const char *what)
 {
@@ -23,54 +49,155 @@ static void check(int result, const char *what)
 	}
 }
 
-static void set_up(struct crosvm *vm, bool with_memory)
+/* Reserve each vCPU's ports as its part of `ranges`. */
+static void reserve_ports(unsigned int ranges)
 {
-	if (with_memory) {
-		struct crosvm_memory *memory;
-		check(crosvm_create_memory(vm, guest_memory_new(), 0, GUEST_MEMORY_SIZE, GUEST_LOAD_ADDRESS, false,
-		                           false, &memory),
-		      "memory");
+	unsigned int count = ranges / vcpus, length = GUEST_PORTS / count;
+	for (unsigned int cpu = 0; cpu < vcpus; cpu++) {
+		for (unsigned int i = 0; i < count; i++)
+			check(crosvm_reserve_range(vm, CROSVM_ADDRESS_SPACE_IOPORT,
+			                           GUEST_PORT + cpu * GUEST_PORTS + i * length, length),
+			      "range");
 	}
-	check(crosvm_reserve_range(vm, CROSVM_ADDRESS_SPACE_IOPORT, GUEST_PORT, 1), "range");
-	check(crosvm_start(vm), "start");
 }
 
-static void wait_and_resume(struct crosvm_vcpu *vcpu)
+static void create_memory(void)
+{
+	struct crosvm_memory *memory;
+	check(crosvm_create_memory(vm, guest_memory_new(), 0, GUEST_MEMORY_SIZE, GUEST_LOAD_ADDRESS, false, false,
+	                           &memory),
+	      "memory");
+}
+
+/* Start, and take INIT of every vCPU. */
+static void start(void)
+{
+	struct crosvm_vcpu_event event;
+	check(crosvm_start(vm), "start");
+	for (unsigned int cpu = 0; cpu < vcpus; cpu++) {
+		threads[cpu].number = cpu;
+		check(crosvm_get_vcpu(vm, cpu, &threads[cpu].vcpu), "vcpu");
+		check(crosvm_vcpu_wait(threads[cpu].vcpu, &event), "wait for INIT");
+	}
+}
+
+/* ---- Exits ---- */
+
+static void resume_and_wait(struct crosvm_vcpu *vcpu)
 {
 	struct crosvm_vcpu_event event;
 	check(crosvm_vcpu_resume(vcpu), "resume");
 	check(crosvm_vcpu_wait(vcpu, &event), "wait");
 }
 
-static void set_entry(struct crosvm_vcpu *vcpu)
+static void enter_guest(const struct thread *thread)
 {
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
-	check(crosvm_vcpu_get_sregs(vcpu, &sregs), "get sregs");
-	guest_set_entry(&sregs, &regs);
-	check(crosvm_vcpu_set_sregs(vcpu, &sregs), "set sregs");
-	check(crosvm_vcpu_set_regs(vcpu, &regs), "set regs");
+	check(crosvm_vcpu_get_sregs(thread->vcpu, &sregs), "get sregs");
+	guest_set_entry(&sregs, &regs, thread->number);
+	check(crosvm_vcpu_set_sregs(thread->vcpu, &sregs), "set sregs");
+	check(crosvm_vcpu_set_regs(thread->vcpu, &regs), "set regs");
+	/* All but the first wait for another CPU to start them, which nobody does here. */
+	check(crosvm_vcpu_set_mp_state(thread->vcpu, &(struct kvm_mp_state){KVM_MP_STATE_RUNNABLE}),
+	      "set mp state");
+	resume_and_wait(thread->vcpu);
 }
 
-static void run_free(struct crosvm_vcpu *vcpu)
+static void run_exits(const struct thread *thread)
+{
+	size_t count = BLOCK_EVENTS / vcpus;
+	uint64_t *out = times + thread->number * count;
+	uint64_t last = now_ns();
+	for (size_t i = 0; i < count; i++) {
+		resume_and_wait(thread->vcpu);
+		uint64_t now = now_ns();
+		out[i] = now - last;
+		last = now;
+	}
+}
+
+static void *run_thread(void *argument)
+{
+	const struct thread *thread = argument;
+	pin_to_cpu(cpus[thread->number]);
+	enter_guest(thread);
+	for (;;) {
+		pthread_barrier_wait(&block_begins);
+		run_exits(thread);
+		pthread_barrier_wait(&block_ends);
+	}
+	return NULL;
+}
+
+static void run_all_exits(void)
+{
+	pthread_barrier_wait(&block_begins);
+	run_exits(&threads[0]);
+	pthread_barrier_wait(&block_ends);
+}
+
+/* The guest of every vCPU is at its first event afterwards. */
+static void begin_exits(void)
+{
+	pthread_barrier_init(&block_begins, NULL, vcpus);
+	pthread_barrier_init(&block_ends, NULL, vcpus);
+	for (unsigned int cpu = 1; cpu < vcpus; cpu++)
+		check(-pthread_create(&threads[cpu].id, NULL, run_thread, &threads[cpu]), "thread");
+	enter_guest(&threads[0]);
+}
+
+/* ---- Requests ---- */
+
+static void run_request(char order, size_t i)
+{
+	bool has;
+	switch (order) {
+	case ORDER_SET_IRQ:
+		check(crosvm_set_irq(vm, IRQ, i % 2 == 0), "set irq");
+		break;
+	case ORDER_CHECK_EXTENSION:
+		check(crosvm_check_extension(vm, KVM_CAP_IRQCHIP, &has), "check extension");
+		break;
+	case ORDER_RESERVE:
+		check(crosvm_reserve_range(vm, CROSVM_ADDRESS_SPACE_MMIO, RESERVED_START, 0x1000), "reserve");
+		check(crosvm_reserve_range(vm, CROSVM_ADDRESS_SPACE_MMIO, RESERVED_START, 0), "release");
+		break;
+	default:
+		errx(1, "an unknown order");
+	}
+}
+
+static void run_requests(char order)
+{
+	for (size_t i = 0; i < BLOCK_EVENTS; i++) {
+		uint64_t begin = now_ns();
+		run_request(order, i);
+		times[i] = now_ns() - begin;
+	}
+}
+
+/* ---- */
+
+static void run_free(void)
 {
 	struct crosvm_vcpu_event event;
-	while (crosvm_vcpu_resume(vcpu) == 0 && crosvm_vcpu_wait(vcpu, &event) == 0)
+	reserve_ports(1);
+	start();
+	while (crosvm_vcpu_resume(threads[0].vcpu) == 0 && crosvm_vcpu_wait(threads[0].vcpu, &event) == 0)
 		;
 }
 
-static void run_blocks(struct crosvm_vcpu *vcpu)
+static void obey(void)
 {
-	static uint64_t times[BLOCK_EVENTS];
 	char order;
+	if (write(STDOUT_FILENO, "", 1) != 1)
+		err(1, "write");
 	while (read(STDIN_FILENO, &order, 1) == 1) {
-		uint64_t last = now_ns();
-		for (size_t i = 0; i < BLOCK_EVENTS; i++) {
-			wait_and_resume(vcpu);
-			uint64_t now = now_ns();
-			times[i] = now - last;
-			last = now;
-		}
+		if (order == ORDER_EXITS)
+			run_all_exits();
+		else
+			run_requests(order);
 		if (write(STDOUT_FILENO, times, sizeof(times)) != (ssize_t)sizeof(times))
 			err(1, "write");
 	}
@@ -78,24 +205,25 @@ static void run_blocks(struct crosvm_vcpu *vcpu)
 
 int main(int argc, char **argv)
 {
-	bool is_free = argc > 1 && strcmp(argv[1], "free") == 0;
-	const char *cpu = getenv("PLUGVM_BENCH_PLUGIN_CPU");
-	if (cpu)
-		pin_to_cpu(atoi(cpu));
-
-	struct crosvm *vm;
-	struct crosvm_vcpu *vcpu;
-	struct crosvm_vcpu_event event;
+	const char *cpu_list = getenv("PLUGVM_BENCH_PLUGIN_CPUS");
+	if (cpu_list && sscanf(cpu_list, "%d,%d", &cpus[0], &cpus[1]) == 2)
+		pin_to_cpu(cpus[0]);
 	check(crosvm_connect(&vm), "connect");
-	set_up(vm, !is_free);
-	check(crosvm_get_vcpu(vm, 0, &vcpu), "vcpu");
-	check(crosvm_vcpu_wait(vcpu, &event), "wait for INIT");
-	if (is_free) {
-		run_free(vcpu);
+	if (argc == 2 && strcmp(argv[1], "free") == 0) {
+		run_free();
 		return 0;
 	}
-	set_entry(vcpu);
-	wait_and_resume(vcpu);
-	run_blocks(vcpu);
+	if (argc != 4)
+		errx(2, "this plugin is plugvm-bench's");
+	vcpus = (unsigned int)atoi(argv[2]);
+	if (strcmp(argv[1], "ports") == 0) {
+		create_memory();
+		reserve_ports((unsigned int)atoi(argv[3]));
+		start();
+		begin_exits();
+	} else {
+		start();
+	}
+	obey();
 	return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * channel/alone: the host's library and the plugin exchange events without KVM.
+ * channel/alone: the host's library and the plugin exchange events without a guest. There is a VM, because a plugin asks
+ * about it when it connects, but nothing runs in it.
  */
 #include <err.h>
 #include <errno.h>
@@ -14,6 +15,8 @@
 #include "samples.h"
 
 struct channel {
+	struct plugvm_kvm *kvm;
+	struct plugvm_vm *vm;
 	struct plugvm_plugin *plugin;
 	struct plugvm_plugin_vcpu *pv;
 };
@@ -32,7 +35,8 @@ struct channel *channel_new(const struct bench_config *config)
 	if (!channel)
 		err(1, "memory");
 	char variable[64];
-	snprintf(variable, sizeof(variable), "PLUGVM_BENCH_PLUGIN_CPU=%d", config->plugin_cpu);
+	snprintf(variable, sizeof(variable), "PLUGVM_BENCH_PLUGIN_CPUS=%d,%d", config->plugin_cpu,
+	         config->other_cpu);
 	const char *argv[] = {config->plugin, "free", NULL};
 	const char *env[] = {variable, NULL};
 	struct plugvm_plugin_config plugin_config = {
@@ -47,12 +51,14 @@ struct channel *channel_new(const struct bench_config *config)
 	    .die_with_thread = true,
 	};
 	struct plugvm_error error;
-	if (plugvm_plugin_new(&plugin_config, &channel->plugin, &error) < 0)
+	if (plugvm_kvm_open(NULL, &channel->kvm, &error) < 0 ||
+	    plugvm_vm_new(channel->kvm, PLUGVM_IRQCHIP_KERNEL, &channel->vm, &error) < 0 ||
+	    plugvm_plugin_new(&plugin_config, &channel->plugin, &error) < 0)
 		errx(1, "%s", error.text);
 	while (!plugvm_plugin_is_started(channel->plugin)) {
 		struct pollfd poll_fd = {.fd = plugvm_plugin_poll_fd(channel->plugin), .events = POLLIN};
 		poll(&poll_fd, 1, -1);
-		if (plugvm_plugin_dispatch(channel->plugin, NULL) == 0)
+		if (plugvm_plugin_dispatch(channel->plugin, channel->vm) == 0)
 			errx(1, "the plugin has gone");
 	}
 	check(plugvm_plugin_vcpu_new(channel->plugin, 0, &channel->pv), "vCPU object");
@@ -60,8 +66,9 @@ struct channel *channel_new(const struct bench_config *config)
 	return channel;
 }
 
-void channel_block(struct channel *channel, uint64_t *times)
+void channel_block(void *context, uint64_t *times)
 {
+	struct channel *channel = context;
 	uint8_t byte = 0;
 	uint64_t last = now_ns();
 	for (size_t i = 0; i < BLOCK_EVENTS; i++) {
@@ -76,6 +83,8 @@ void channel_free(struct channel *channel)
 {
 	plugvm_plugin_signal_kill(channel->plugin);
 	plugvm_plugin_vcpu_free(&channel->pv);
-	plugvm_plugin_free(&channel->plugin, NULL);
+	plugvm_plugin_free(&channel->plugin, channel->vm);
+	plugvm_vm_free(&channel->vm);
+	plugvm_kvm_free(&channel->kvm);
 	free(channel);
 }

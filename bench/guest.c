@@ -22,11 +22,15 @@ int guest_memory_new(void)
 	return fd;
 }
 
-void guest_set_entry(struct kvm_sregs *sregs, struct kvm_regs *out_regs)
+void guest_set_entry(struct kvm_sregs *sregs, struct kvm_regs *out_regs, unsigned int cpu)
 {
 	sregs->cs.selector = 0;
 	sregs->cs.base = 0;
 	memset(out_regs, 0, sizeof(*out_regs));
 	out_regs->rip = GUEST_LOAD_ADDRESS;
 	out_regs->rflags = 0x2;
+	out_regs->rdx = GUEST_PORT + cpu * GUEST_PORTS;
+	out_regs->rcx = out_regs->rdx + GUEST_PORTS;
+	out_regs->rsi = GUEST_STEP;
+	out_regs->rdi = GUEST_PORTS;
 }

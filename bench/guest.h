@@ -9,14 +9,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GUEST_PORT         0x200
+/* Each vCPU writes to this many ports, the first to those from GUEST_PORT on, in an order that is all over them. */
+#define GUEST_PORT  0x1000
+#define GUEST_PORTS 30000
+#define GUEST_STEP  1009
+
 #define GUEST_LOAD_ADDRESS 0x1000
 #define GUEST_MEMORY_SIZE  0x1000
 
 /* Make a memfd, sealed against shrinking, that holds the guest's code. Ends the program on failure. */
 int guest_memory_new(void);
 
-/* Turn the registers of a CPU after reset into those of one that begins the guest. */
-void guest_set_entry(struct kvm_sregs *sregs, struct kvm_regs *out_regs);
+/* Turn the registers of a CPU after reset into those of vCPU `cpu` that begins the guest. */
+void guest_set_entry(struct kvm_sregs *sregs, struct kvm_regs *out_regs, unsigned int cpu);
+
+/* What a byte on the plugin's stdin orders: a block of this. */
+#define ORDER_EXITS           'x' /* exits, which the plugin answers */
+#define ORDER_SET_IRQ         'i' /* requests on the main connection */
+#define ORDER_CHECK_EXTENSION 'e'
+#define ORDER_RESERVE         'r' /* a reservation and its release */
 
 #endif

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * plugvm-bench: what an exit costs. docs/performance.md says how the figures are taken and what they were.
+ * plugvm-bench: what exits and requests cost. docs/performance.md says how the figures are taken and what they were.
  */
 #include <err.h>
 #include <getopt.h>
 #include <math.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,93 +21,142 @@
 /* A case measured against itself must come out as 1, give or take this, or the machine was too restless. */
 #define SELF_CONTROL_TOLERANCE 0.02
 
-enum bench_case { EXIT_BARE, EXIT_BARE_AGAIN, EXIT_CHANNEL, CHANNEL_ALONE, CASES };
-
-static const char *const case_names[CASES] = {"exit/bare", "exit/bare", "exit/channel", "channel/alone"};
+static const struct family *const families[] = {&exit_family, &ranges_family, &lookup_family, &request_family};
+#define FAMILIES (sizeof(families) / sizeof(families[0]))
 
 struct bench {
 	struct bench_config config;
-	struct samples samples[CASES];
-	struct bare *bare;
-	struct machine *machine;
-	struct channel *channel;
-};
+	const char *wanted; /* a family, a case, or how the names of some begin; NULL: all */
+	bool json;
+	size_t blocks;
+	bool over_limit;
 
-static void run_block(struct bench *bench, enum bench_case which, uint64_t *times)
-{
-	switch (which) {
-	case EXIT_BARE:
-	case EXIT_BARE_AGAIN:
-		bare_block(bench->bare, times);
-		break;
-	case EXIT_CHANNEL:
-		machine_block(bench->machine, times);
-		break;
-	case CHANNEL_ALONE:
-		channel_block(bench->channel, times);
-		break;
-	case CASES:
-		break;
-	}
-}
+	/* The family that is measured. */
+	struct bench_case cases[FAMILY_CASES_MAX];
+	struct samples samples[FAMILY_CASES_MAX];
+	struct samples control; /* of the first case, once more */
+	size_t count;
+};
 
 static void measure(struct bench *bench)
 {
 	static uint64_t times[BLOCK_EVENTS];
-	for (int block = -WARM_UP; block < (int)bench->samples[0].blocks; block++) {
-		for (enum bench_case which = 0; which < CASES; which++) {
-			run_block(bench, which, times);
+	for (int block = -WARM_UP; block < (int)bench->blocks; block++) {
+		for (size_t i = 0; i <= bench->count; i++) {
+			/* The control comes right after what it controls. */
+			size_t which = i > 0 ? i - 1 : 0;
+			struct samples *samples = i == 1 ? &bench->control : &bench->samples[which];
+			bench->cases[which].block(bench->cases[which].context, times);
 			if (block >= 0)
-				samples_store(&bench->samples[which], (size_t)block, times);
+				samples_store(samples, (size_t)block, times);
 		}
 	}
 }
 
 static double self_control(const struct bench *bench)
 {
-	return samples_ratio(&bench->samples[EXIT_BARE_AGAIN], &bench->samples[EXIT_BARE]).median;
+	return samples_ratio(&bench->control, &bench->samples[0]).median;
 }
 
-static void print_case(const struct bench *bench, enum bench_case which, bool json)
+static bool is_restless(const struct bench *bench)
 {
+	return bench->blocks == BLOCKS && fabs(self_control(bench) - 1) > SELF_CONTROL_TOLERANCE;
+}
+
+static void print_case(struct bench *bench, size_t which)
+{
+	const struct bench_case *this = &bench->cases[which], *other = &bench->cases[this->against];
 	const struct samples *samples = &bench->samples[which];
-	double p50 = samples_quantile(samples, 0.5), p99 = samples_quantile(samples, 0.99);
-	struct quartiles ratio = samples_ratio(samples, &bench->samples[EXIT_BARE]);
-	size_t count = samples->blocks * BLOCK_EVENTS;
-	if (json)
-		printf("{\"case\": \"%s\", \"unit\": \"ns\", \"p50\": %.0f, \"p99\": %.0f, \"n\": %zu, \"ratio\": "
-		       "%.3f, "
-		       "\"ratio_q1\": %.3f, \"ratio_q3\": %.3f, \"self_control\": %.3f, \"host_cpu\": %d, "
-		       "\"plugin_cpu\": %d}\n",
-		       case_names[which], p50, p99, count, ratio.median, ratio.low, ratio.high,
-		       self_control(bench), bench->config.host_cpu, bench->config.plugin_cpu);
-	else
+	struct quartiles ratio = samples_ratio(samples, &bench->samples[this->against]);
+	/* Per thing that happens; ratios are of what is timed, which may be more than one. */
+	double p50 = samples_quantile(samples, 0.5) / this->events;
+	double p99 = samples_quantile(samples, 0.99) / this->events;
+	double scale = (double)other->events / this->events;
+	ratio = (struct quartiles){ratio.low * scale, ratio.median * scale, ratio.high * scale};
+	size_t count = samples->blocks * BLOCK_EVENTS * this->events;
+	if (bench->json)
 		printf(
-		    "%-14s median %8.0f ns  p99 %8.0f ns  ratio to bare %6.3f (quartiles %.3f to %.3f)  n %zu\n",
-		    case_names[which], p50, p99, ratio.median, ratio.low, ratio.high, count);
-}
-
-static void print_all(const struct bench *bench, const char *wanted, bool json)
-{
-	static const enum bench_case order[] = {EXIT_BARE, EXIT_CHANNEL, CHANNEL_ALONE};
-	if (!json)
-		printf("# host on CPU %d, plugin on CPU %d; exit/bare against itself: %.3f\n",
-		       bench->config.host_cpu, bench->config.plugin_cpu, self_control(bench));
-	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
-		/* `exit` is the family of all three: the channel alone is part of what an exit costs. */
-		bool is_wanted = !wanted || strcmp(wanted, "exit") == 0 ||
-		                 strcmp(wanted, case_names[order[i]]) == 0;
-		if (is_wanted)
-			print_case(bench, order[i], json);
+		    "{\"case\": \"%s\", \"unit\": \"ns\", \"p50\": %.1f, \"p99\": %.1f, \"per_second\": %.0f, "
+		    "\"n\": %zu, \"ratio_to\": \"%s\", \"ratio\": %.3f, \"ratio_q1\": %.3f, \"ratio_q3\": %.3f, "
+		    "\"self_control\": %.3f, \"host_cpu\": %d, \"plugin_cpu\": %d, \"other_cpu\": %d}\n",
+		    this->name, p50, p99, 1e9 / p50, count, other->name, ratio.median, ratio.low, ratio.high,
+		    self_control(bench), bench->config.host_cpu, bench->config.plugin_cpu,
+		    bench->config.other_cpu);
+	else
+		printf("%-28s median %9.1f ns  p99 %9.1f ns  %9.0f/s  %6.3f of %s (quartiles %.3f to %.3f)\n",
+		       this->name, p50, p99, 1e9 / p50, ratio.median, other->name, ratio.low, ratio.high);
+	if (this->limit > 0 && ratio.median > this->limit && bench->blocks == BLOCKS) {
+		warnx("%s takes more than %.1f times as long as %s", this->name, this->limit, other->name);
+		bench->over_limit = true;
 	}
 }
 
-static bool is_case(const char *name)
+/* Whether `wanted` is the name, or the name goes on after it with a part of its own. */
+static bool is_wanted(const char *wanted, const char *name)
 {
-	bool found = strcmp(name, "exit") == 0;
-	for (int which = 0; which < CASES; which++)
-		found = found || strcmp(name, case_names[which]) == 0;
+	size_t length = wanted ? strlen(wanted) : 0;
+	return !wanted || (strncmp(wanted, name, length) == 0 && (name[length] == '\0' || name[length] == '/'));
+}
+
+static bool is_case_wanted(const struct bench *bench, const struct family *family, size_t which)
+{
+	/* The name of a family stands for all of it: the channel alone is part of what an exit costs. */
+	return is_wanted(bench->wanted, family->name) || is_wanted(bench->wanted, bench->cases[which].name);
+}
+
+static void measure_family(struct bench *bench, const struct family *family)
+{
+	for (size_t i = 0; i < bench->count; i++)
+		samples_init(&bench->samples[i], bench->blocks);
+	samples_init(&bench->control, bench->blocks);
+	int attempts = 0;
+	do {
+		measure(bench);
+	} while (++attempts < ATTEMPTS && is_restless(bench));
+
+	if (!bench->json)
+		printf("# host on CPU %d, plugin on CPU %d, a second vCPU or thread on CPU %d; %s against itself: "
+		       "%.3f; %zu blocks of %d\n",
+		       bench->config.host_cpu, bench->config.plugin_cpu, bench->config.other_cpu,
+		       bench->cases[0].name, self_control(bench), bench->blocks, BLOCK_EVENTS);
+	for (size_t i = 0; i < bench->count; i++) {
+		if (is_case_wanted(bench, family, i))
+			print_case(bench, i);
+	}
+	if (is_restless(bench))
+		warnx("the machine was restless: %s against itself is %.3f after %d attempts",
+		      bench->cases[0].name, self_control(bench), ATTEMPTS);
+	fflush(stdout);
+
+	for (size_t i = 0; i < bench->count; i++)
+		samples_fini(&bench->samples[i]);
+	samples_fini(&bench->control);
+}
+
+/* Returns whether it has a case that is wanted. */
+static bool run_family(struct bench *bench, const struct family *family)
+{
+	bench->count = family->open(&bench->config, bench->cases);
+	bool found = false;
+	for (size_t i = 0; i < bench->count; i++)
+		found = found || is_case_wanted(bench, family, i);
+	if (found)
+		measure_family(bench, family);
+	family->close();
 	return found;
+}
+
+/* The next CPU after `cpu` that this process may use; `cpu` itself if there is no other. */
+static int next_cpu(int cpu)
+{
+	cpu_set_t set;
+	if (sched_getaffinity(0, sizeof(set), &set) < 0)
+		err(1, "sched_getaffinity");
+	for (int i = 1; i < CPU_SETSIZE; i++) {
+		if (CPU_ISSET((size_t)((cpu + i) % CPU_SETSIZE), &set))
+			return (cpu + i) % CPU_SETSIZE;
+	}
+	return cpu;
 }
 
 int main(int argc, char **argv)
@@ -117,10 +167,8 @@ int main(int argc, char **argv)
 	    {"cpus", required_argument, NULL, 'c'},   {NULL, 0, NULL, 0},
 	};
 	static const char usage[] = "usage: plugvm-bench --plugvm PATH --plugin PATH [--json] [--quick] "
-	                            "[--cpus HOST,PLUGIN] [exit | exit/bare | exit/channel | channel/alone]";
-	struct bench bench = {.config = {.host_cpu = 0, .plugin_cpu = 0}};
-	bool json = false;
-	size_t blocks = BLOCKS;
+	                            "[--cpus HOST,PLUGIN] [exit | ranges | requests | CASE]";
+	static struct bench bench = {.blocks = BLOCKS};
 	int id;
 	while ((id = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (id) {
@@ -131,10 +179,10 @@ int main(int argc, char **argv)
 			bench.config.plugin = optarg;
 			break;
 		case 'j':
-			json = true;
+			bench.json = true;
 			break;
 		case 'q':
-			blocks = QUICK_BLOCKS;
+			bench.blocks = QUICK_BLOCKS;
 			break;
 		case 'c':
 			if (sscanf(optarg, "%d,%d", &bench.config.host_cpu, &bench.config.plugin_cpu) == 2)
@@ -144,31 +192,16 @@ int main(int argc, char **argv)
 			errx(2, "%s", usage);
 		}
 	}
-	const char *wanted = optind < argc ? argv[optind] : NULL;
-	if (!bench.config.plugvm || !bench.config.plugin || (wanted && !is_case(wanted)))
+	bench.wanted = optind < argc ? argv[optind] : NULL;
+	if (!bench.config.plugvm || !bench.config.plugin)
 		errx(2, "%s", usage);
 
+	bench.config.other_cpu = next_cpu(bench.config.host_cpu);
 	pin_to_cpu(bench.config.host_cpu);
-	for (int which = 0; which < CASES; which++)
-		samples_init(&bench.samples[which], blocks);
-	bench.bare = bare_new(&bench.config);
-	bench.machine = machine_new(&bench.config);
-	bench.channel = channel_new(&bench.config);
-
-	int attempt = 0;
-	do {
-		measure(&bench);
-	} while (blocks == BLOCKS && ++attempt < ATTEMPTS &&
-	         fabs(self_control(&bench) - 1) > SELF_CONTROL_TOLERANCE);
-	print_all(&bench, wanted, json);
-	if (blocks == BLOCKS && fabs(self_control(&bench) - 1) > SELF_CONTROL_TOLERANCE)
-		warnx("the machine was restless: exit/bare against itself is %.3f after %d attempts",
-		      self_control(&bench), ATTEMPTS);
-
-	channel_free(bench.channel);
-	machine_free(bench.machine);
-	bare_free(bench.bare);
-	for (int which = 0; which < CASES; which++)
-		samples_fini(&bench.samples[which]);
-	return 0;
+	bool found = false;
+	for (size_t i = 0; i < FAMILIES; i++)
+		found = run_family(&bench, families[i]) || found;
+	if (!found)
+		errx(2, "%s", usage);
+	return bench.over_limit;
 }

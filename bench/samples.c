@@ -9,13 +9,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-void pin_to_cpu(int cpu)
+void pin_task_to_cpu(int task, int cpu)
 {
 	cpu_set_t set;
 	CPU_ZERO(&set);
 	CPU_SET((size_t)cpu, &set);
-	if (sched_setaffinity(0, sizeof(set), &set) < 0)
+	if (sched_setaffinity(task, sizeof(set), &set) < 0)
 		err(1, "cannot run on CPU %d", cpu);
+}
+
+void pin_to_cpu(int cpu)
+{
+	pin_task_to_cpu(0, cpu);
 }
 
 static void *allocate(size_t count, size_t size)

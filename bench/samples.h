@@ -31,6 +31,8 @@ static inline uint64_t now_ns(void)
 
 /* Bind this thread, and what it starts, to one CPU. Ends the program on failure. */
 void pin_to_cpu(int cpu);
+/* The same for a thread by its id. */
+void pin_task_to_cpu(int task, int cpu);
 
 void samples_init(struct samples *samples, size_t blocks);
 void samples_fini(struct samples *samples);

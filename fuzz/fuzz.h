@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "host/vcpu_state.h"
+#include "kvm/kvm.h"
 
 /* An invariant: unlike assert() it is there in every build, and it says which one. */
 #define REQUIRE(condition)                                                                      \
@@ -41,14 +42,18 @@ struct fake_vcpu {
 	struct kvm_mp_state mp_state;
 	struct kvm_xcrs xcrs;
 	struct kvm_vcpu_events events;
+	uint32_t tsc_khz;
 };
 extern struct fake_vcpu fake_vcpu;
 
 /* Put the fake in the place of the kernel. The fds of a struct plugvm_vm or plugvm_vcpu are not looked at. */
 void fake_kvm_install(void);
 
-/* Return how many memory slots are in use. */
-size_t fake_kvm_slots(void);
+/* For struct plugvm_vm. */
+extern const struct plugvm_kvm fake_kvm;
+
+/* Return how many memory slots and eventfds KVM has of the plugin's objects. */
+size_t fake_kvm_objects(void);
 
 /* ---- input.c ---- */
 

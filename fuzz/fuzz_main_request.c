@@ -20,13 +20,18 @@
 #include "host/session.h"
 #include "kvm/kvm.h"
 
-#define FLAG_DYING 0x01 /* the plugin has been told to exit */
-#define FLAG_NO_VM 0x02 /* the embedder has no VM yet */
+#define FLAG_DYING      0x01 /* the plugin has been told to exit */
+#define FLAG_NO_VM      0x02 /* the embedder has no VM yet */
+#define FLAG_NO_IRQCHIP 0x04 /* the plugin emulates the interrupt controllers */
 
-#define CONTROL_FD_COUNT 0x03 /* 0, 1, 2, or (3) PACKET_FDS_MAX */
+#define CONTROL_FD_COUNT 0x03 /* 0, 1, 2, or CONTROL_FDS_MANY */
+#define CONTROL_FDS_MANY 3    /* PACKET_FDS_MAX: the host drops the connection */
 #define CONTROL_FD_KIND  0x1c /* of fd_kinds */
 #define CONTROL_OVERLONG 0x20 /* one byte more than a request may have, whatever the packet says */
 /* the two highest bits: which connection, counted from the oldest */
+
+/* Just more than all guest memory together may be. */
+#define MEMFD_BYTES (((off_t)LIMIT_MEMORY_GIB << 30) + 4096)
 
 #define PACKETS_MAX 64
 #define VCPU_COUNT  2
@@ -38,7 +43,9 @@ enum { FD_MEMFD, FD_UNSEALED, FD_WRITE_SEALED, FD_PIPE, FD_EVENTFD, FD_ZERO, FD_
 
 static int fd_kinds[FD_KINDS];
 static struct session session;
-static struct plugvm_vm vm = {.fd = -1, .address_bits = 46};
+static struct plugvm_vm vm = {.kvm = &fake_kvm, .fd = -1, .address_bits = 46};
+static uint64_t elements[LIMIT_REQUEST_BYTES];
+static const struct wire_arena arena = {elements, sizeof(elements)};
 static uint8_t overlong[LIMIT_REQUEST_BYTES + 1];
 static size_t fds_at_rest;
 
@@ -73,8 +80,8 @@ static void make_fds(void)
 	fd_kinds[FD_PIPE] = pair[0];
 	REQUIRE(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 	fd_kinds[FD_SOCKET] = pair[0];
-	/* Sparse, and just more than all guest memory together may be. */
-	fd_kinds[FD_MEMFD] = make_sized_memfd(((off_t)LIMIT_MEMORY_GIB << 30) + 4096, F_SEAL_SHRINK);
+	/* Sparse. */
+	fd_kinds[FD_MEMFD] = make_sized_memfd(MEMFD_BYTES, F_SEAL_SHRINK);
 	fd_kinds[FD_UNSEALED] = make_sized_memfd(1 << 20, 0);
 	fd_kinds[FD_WRITE_SEALED] = make_sized_memfd(1 << 20, F_SEAL_SHRINK | F_SEAL_WRITE);
 	fd_kinds[FD_ODD_SIZE] = make_sized_memfd(4097, F_SEAL_SHRINK | F_SEAL_GROW);
@@ -124,14 +131,31 @@ static void drop_connection(size_t index)
 	REQUIRE(session.connection_count == plugin_end_count);
 }
 
-static size_t fds_of_answer(pb_size_t request)
+static size_t fds_of_object(const wire_MainRequest_Create *create)
 {
-	switch (request) {
+	switch (create->which_constructor) {
+	case wire_MainRequest_Create_io_event_tag:
+		return 1;
+	case wire_MainRequest_Create_irq_event_tag:
+		return 2;
+	default:
+		return 0;
+	}
+}
+
+static size_t fds_of_answer(const wire_MainRequest *request)
+{
+	switch (request->which_message) {
+	case wire_MainRequest_create_tag:
+		return fds_of_object(&request->message.create);
 	case wire_MainRequest_new_connection_tag:
 	case wire_MainRequest_get_shutdown_eventfd_tag:
+	case wire_MainRequest_create_ext_tag:
 		return 1;
 	case wire_MainRequest_get_vcpus_tag:
 		return 2 * VCPU_COUNT;
+	case wire_MainRequest_get_vcpus_from_tag:
+		return 2 * (VCPU_COUNT - request->message.get_vcpus_from.first);
 	default:
 		return 0;
 	}
@@ -139,15 +163,18 @@ static size_t fds_of_answer(pb_size_t request)
 
 static pb_size_t member_of_answer(pb_size_t request)
 {
-	return request == wire_MainRequest_dirty_log_tag ? request : request + 1;
+	return request < wire_MainRequest_dirty_log_tag ? request + 1 : request;
 }
+
+/* Pages of the memfd that a log was written to: an input may not leave any. */
+static bool log_was_written;
 
 /* Is this packet's answer a well-formed one to `request`? */
 static void check_answer(const wire_MainRequest *request, struct packet *answer)
 {
 	wire_MainResponse response;
 	REQUIRE(!answer->truncated && !answer->fds_truncated);
-	REQUIRE(wire_decode_main_response(answer->data, answer->size, &response) == 0);
+	REQUIRE(wire_decode_main_response(answer->data, answer->size, NULL, &response) == 0);
 	if (response.error != 0) {
 		REQUIRE(response.error > 0 && response.error < 4096);
 		REQUIRE(response.which_message == 0 && answer->fd_count == 0);
@@ -155,17 +182,19 @@ static void check_answer(const wire_MainRequest *request, struct packet *answer)
 	}
 	REQUIRE(request && request->which_message != 0);
 	REQUIRE(response.which_message == member_of_answer(request->which_message));
-	REQUIRE(answer->fd_count == fds_of_answer(request->which_message));
+	REQUIRE(answer->fd_count == fds_of_answer(request));
 	if (request->which_message == wire_MainRequest_new_connection_tag) {
 		REQUIRE(plugin_end_count < LIMIT_CONNECTIONS);
 		plugin_ends[plugin_end_count++] = packet_take_fd(answer, 0);
 	}
+	if (request->which_message == wire_MainRequest_dirty_log_to_tag)
+		log_was_written = true;
 	REQUIRE(session.connection_count == plugin_end_count);
 }
 
 static void take_answer(size_t index, const wire_MainRequest *request)
 {
-	uint8_t data[1024];
+	static uint8_t data[LIMIT_RESPONSE_BYTES];
 	int fds[PACKET_FDS_MAX];
 	struct packet answer = {.data = data, .capacity = sizeof(data), .fds = fds, .fd_capacity = PACKET_FDS_MAX};
 	REQUIRE(packet_recv(plugin_ends[index], &answer, MSG_DONTWAIT) == 0 && answer.size > 0);
@@ -176,7 +205,7 @@ static void take_answer(size_t index, const wire_MainRequest *request)
 static void send_packet(size_t index, uint8_t control, struct wire_bytes packet)
 {
 	size_t fd_count = control & CONTROL_FD_COUNT;
-	if (fd_count == 3)
+	if (fd_count == CONTROL_FDS_MANY)
 		fd_count = PACKET_FDS_MAX;
 	int fds[PACKET_FDS_MAX];
 	for (size_t i = 0; i < fd_count; i++)
@@ -193,11 +222,14 @@ static void serve_packet(uint8_t control, struct wire_bytes packet, struct plugv
 	/* The host decodes the same bytes to the same, or the codec has a state. */
 	wire_MainRequest request;
 	bool decodes = !is_overlong && packet.size > 0 &&
-	               wire_decode_main_request(packet.data, packet.size, &request) == 0;
+	               wire_decode_main_request(packet.data, packet.size, &arena, &request) == 0;
 
 	send_packet(index, control, packet);
 	int result = session_handle(&session, index, maybe_vm);
-	if (result == 0) {
+	if ((control & CONTROL_FD_COUNT) == CONTROL_FDS_MANY) {
+		REQUIRE(result == -EPROTO);
+		drop_connection(index);
+	} else if (result == 0) {
 		REQUIRE(decodes || is_overlong);
 		take_answer(index, decodes ? &request : NULL);
 	} else {
@@ -209,11 +241,14 @@ static void serve_packet(uint8_t control, struct wire_bytes packet, struct plugv
 
 static void restore_links(void)
 {
-	if (session.links[0].plugin_ends[0] >= 0)
-		return;
 	for (uint32_t cpu = 0; cpu < VCPU_COUNT; cpu++) {
-		link_fini(&session.links[cpu]);
-		REQUIRE(link_init(&session.links[cpu], cpu, &session.ranges, 0, false) == 0);
+		struct vcpu_link *link = &session.links[cpu];
+		atomic_store(&link->pause_wanted, false);
+		if (link->plugin_ends[0] >= 0)
+			continue;
+		link_fini(link);
+		REQUIRE(link_init(link, cpu, &session.ranges, &session.hints, 0, false) == 0);
+		link->exits_wanted = &session.exits_wanted;
 	}
 }
 
@@ -226,8 +261,17 @@ static void restore_ranges(void)
 	session.range_names->count = 0;
 }
 
+static void restore_log_files(void)
+{
+	if (log_was_written)
+		REQUIRE(fallocate(fd_kinds[FD_MEMFD], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0,
+		                  MEMFD_BYTES) == 0);
+	log_was_written = false;
+}
+
 static void restore(void)
 {
+	static const wire_MainRequest_SetCallHint no_hint;
 	while (plugin_end_count > 1)
 		drop_connection(plugin_end_count - 1);
 	if (plugin_end_count == 0) {
@@ -236,12 +280,17 @@ static void restore(void)
 	}
 	while (session.objects.count > 0)
 		REQUIRE(objects_destroy(&session.objects, &vm, session.objects.sorted[0].id) == 0);
-	REQUIRE(session.objects.memory_bytes == 0 && fake_kvm_slots() == 0);
+	REQUIRE(session.objects.memory_bytes == 0 && session.objects.event_count == 0 && fake_kvm_objects() == 0);
+	REQUIRE(hints_set(&session.hints, &no_hint) == 0);
+	restore_log_files();
 	restore_links();
 	restore_ranges();
 	rate_init(&session.peer_log_rate, LIMIT_LOG_LINES_PER_SECOND, LIMIT_LOG_LINES_BURST);
 	atomic_store(&session.started, false);
 	atomic_store(&session.dying, false);
+	atomic_store(&session.exits_wanted, 0);
+	session.msr_unknown_exits = false;
+	session.end.is_set = false;
 }
 
 static void check_fds(void)
@@ -257,10 +306,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input input = {.data = data, .size = size};
 	uint8_t flags = input_byte(&input);
 	atomic_store(&session.dying, flags & FLAG_DYING);
+	if (flags & FLAG_DYING)
+		session.end = (struct vm_end){.is_set = true, .cpu = -1, .text = "the end"};
+	vm.irqchip = flags & FLAG_NO_IRQCHIP ? PLUGVM_IRQCHIP_NONE : PLUGVM_IRQCHIP_KERNEL;
 	for (int i = 0; i < PACKETS_MAX && input.size > 0 && plugin_end_count > 0; i++) {
 		uint8_t control = input_byte(&input);
 		serve_packet(control, input_packet(&input), flags & FLAG_NO_VM ? NULL : &vm);
-		REQUIRE(session.objects.count == fake_kvm_slots());
+		REQUIRE(session.objects.count == fake_kvm_objects());
 		REQUIRE(session.objects.memory_bytes <= (uint64_t)LIMIT_MEMORY_GIB << 30);
 	}
 	restore();

@@ -18,12 +18,14 @@ import wire
 GOLDEN = wire.load_golden()
 
 # The targets' own: see the FLAG_ and CONTROL_ constants there.
-DYING, NO_VM = 1, 2
+DYING, NO_VM, NO_IRQCHIP = 1, 2, 4
 ONE_FD, TWO_FDS, ALL_FDS = 1, 2, 3
 OVERLONG = 0x20
 INIT, READ, WRITE, UNCLAIMED = range(4)
 SIZE_1, SIZE_4, SIZE_PAGE = 0, 4, 12
-NO_VCPU, LAST_OVERLONG, LAST_WITH_FDS = 0x10, 0x20, 0x40
+NO_VCPU, LAST_OVERLONG, LAST_WITH_FDS, VCPU_NO_IRQCHIP = 0x10, 0x20, 0x40, 0x80
+EARLY_OTHER = 0x80
+OTHER_EXITS = "rdmsr wrmsr debug irq_window hlt ioapic_eoi shutdown internal_error".split()
 UNSEALED_MEMFD, WRITE_SEALED_MEMFD, PIPE = 1 << 2, 2 << 2, 3 << 2
 
 
@@ -51,7 +53,8 @@ def golden(message):
 def main_seeds():
     g = golden("MainRequest")
     memory = (ONE_FD, wire.create_memory(1, 0, 0x1000, 0x4000))
-    seeds = {name: main_input((ONE_FD if name.startswith("create_memory") else 0, data)) for name, data in g.items()}
+    with_fd = ("create_memory", "dirty_log_to")
+    seeds = {name: main_input((ONE_FD if name.startswith(with_fd) else 0, data)) for name, data in g.items()}
     seeds["life"] = main_input(
         g["get_vcpus"], memory, g["reserve_port"], g["start"], g["release_port"], wire.destroy(1), g["start"]
     )
@@ -73,6 +76,30 @@ def main_seeds():
     seeds["no_vm"] = main_input(memory, g["check_extension"], g["destroy"], flags=NO_VM)
     ranges = [wire.reserve_range(wire.MMIO, start, 0x1000) for start in (0x1000, 0x3000, 0x1FFF, 2**64 - 0x1000)]
     seeds["ranges"] = main_input(*ranges, wire.reserve_range(wire.MMIO, 0x3000, 0), ranges[1])
+    seeds.update(main_sequences_of_additions(g))
+    return seeds
+
+
+def main_sequences_of_additions(g):
+    logged = (ONE_FD, wire.create_memory(9, 0, 0x1000, 0x9000, dirty_log=True))
+    seeds = {
+        "vcpus_one_by_one": main_input(wire.get_vcpus_from(1), wire.get_vcpus_from(0), g["get_vcpus"]),
+        "vcpus_twice": main_input(wire.get_vcpus_from(0), wire.get_vcpus_from(1), wire.get_vcpus_from(2)),
+        "events": main_input(
+            g["create_io_event"], g["create_ext_io_event"], g["create_irq_event"], g["create_ext_irq_event"]
+        ),
+        "events_destroyed": main_input(g["create_ext_io_event"], g["create_ext_irq_event"], wire.destroy(7), wire.destroy(300)),
+        "filters": main_input(g["set_msr_filter"], g["set_msr_filter_unknown"], g["set_msr_filter_none"]),
+        "filter_wraps": main_input(wire.set_msr_filter(wire.msr_range(2**32 - 1, 2, reads=True))),
+        "filter_of_many": main_input(wire.set_msr_filter(*[wire.msr_range(i << 8, 12288, True, True) for i in range(17)])),
+        "end": main_input(g["get_end"], g["start"], flags=DYING),
+        "no_irqchip": main_input(g["features"], g["signal_msi"], flags=NO_IRQCHIP),
+        "log_to": main_input(logged, (ONE_FD, wire.dirty_log_to(9, 0)), (ONE_FD, wire.dirty_log_to(9, 4095)), g["dirty_log"]),
+        "log_to_no_fd": main_input(logged, wire.dirty_log_to(9, 0), (TWO_FDS, wire.dirty_log_to(9, 0))),
+        "log_to_far": main_input(logged, (ONE_FD, wire.dirty_log_to(9, 2**64 - 1)), (ONE_FD, wire.dirty_log_to(9, 1 << 36))),
+    }
+    for name, kind in (("unsealed", UNSEALED_MEMFD), ("write_sealed", WRITE_SEALED_MEMFD), ("pipe", PIPE)):
+        seeds[f"log_to_{name}"] = main_input(logged, (ONE_FD | kind, wire.dirty_log_to(9, 0)))
     return seeds
 
 
@@ -103,6 +130,21 @@ def vcpu_seeds():
     for state_set, size in sizes.items():
         set_request, get_request = wire.set_state(state_set, bytes(size)), wire.get_state(state_set)
         seeds[f"state_{state_set}"] = vcpu_input(WRITE, set_request, get_request, g["resume"])
+    for number, name in enumerate(OTHER_EXITS):
+        answer = wire.resume(wire.event_answer(7, 1))
+        seeds[f"exit_{name}"] = vcpu_input(number, g["resume"], answer, early=EARLY_OTHER)
+    sets = {wire.XSAVE: 8192, wire.TSC_KHZ: 4, wire.NESTED: 128 + 4096}
+    for state_set in range(5):
+        state = bytearray(sets.get(state_set, 40))
+        if state_set == wire.NESTED:
+            state[4:8] = len(state).to_bytes(4, "little")
+        set_request, get_request = wire.set_ext_state(state_set, bytes(state)), wire.get_ext_state(state_set)
+        seeds[f"ext_state_{state_set}"] = vcpu_input(WRITE, set_request, get_request, g["resume"])
+    seeds["cpuid_raw"] = vcpu_input(INIT, g["wait"], wire.set_cpuid_raw(bytes(40 * 3)), wire.set_cpuid_raw(bytes(41)), g["resume"])
+    debug = [wire.set_guest_debug(control.to_bytes(4, "little") + bytes(68)) for control in (3, 1 << 21, 1 << 5)]
+    seeds["debug_flags"] = vcpu_input(WRITE, *debug, g["resume"])
+    interrupts = [wire.interrupt(vector) for vector in (255, 255, 256)]
+    seeds["interrupts"] = vcpu_input(WRITE | VCPU_NO_IRQCHIP, *interrupts, g["request_irq_window"], g["nmi"], g["resume"])
     return seeds
 
 

@@ -29,7 +29,6 @@
  *   -ECONNRESET  the VM has ended or the host is gone; every later call says so too
  *   -EPROTO      the host's answer makes no sense
  *   -ENOTTY      the host is older than the function
- *   -ENOSYS      this version of the library does not serve the function yet (docs/status.md lists them)
  * Errors of KVM itself come through with KVM's errno.
  *
  * Threads. A struct crosvm (a connection) belongs to one thread at a time; crosvm_new_connection() makes
@@ -37,10 +36,11 @@
  * vCPUs may be used from different threads at once. Objects (memory, io events, irq events) belong to the VM:
  * any connection may destroy them.
  *
- * File descriptors that the library receives are close-on-exec.
+ * File descriptors that the library receives are close-on-exec. The manual begins at crosvm_plugin(3).
  *
  * Stability. This interface is that of crosvm's plugin API 0.22, source and binary compatible: structs,
- * constants and numbers below do not change. x86-64 only, because the register structs of <linux/kvm.h> are.
+ * constants and numbers below do not change. What API 0.23 adds stands at the end ("Additions"); a host of API 0.22
+ * answers it with -ENOTTY. x86-64 only, because the register structs of <linux/kvm.h> are.
  */
 #ifndef CROSVM_H
 #define CROSVM_H
@@ -58,7 +58,7 @@ extern "C" {
 #pragma GCC visibility push(default)
 
 #define CROSVM_API_MAJOR 0
-#define CROSVM_API_MINOR 22
+#define CROSVM_API_MINOR 23
 #define CROSVM_API_PATCH 0
 
 /* A connection to the host. */
@@ -91,6 +91,15 @@ enum crosvm_vcpu_event_kind {
 	CROSVM_VCPU_EVENT_KIND_PAUSED,
 	CROSVM_VCPU_EVENT_KIND_HYPERV_HCALL,
 	CROSVM_VCPU_EVENT_KIND_HYPERV_SYNIC,
+	/* Since API 0.23, and only if asked for: crosvm_set_msr_filter(), crosvm_vcpu_set_guest_debug(),
+	 * crosvm_vcpu_request_irq_window(), and for the others crosvm_subscribe_exits(). */
+	CROSVM_VCPU_EVENT_KIND_MSR,
+	CROSVM_VCPU_EVENT_KIND_DEBUG,
+	CROSVM_VCPU_EVENT_KIND_IRQ_WINDOW,
+	CROSVM_VCPU_EVENT_KIND_HLT,
+	CROSVM_VCPU_EVENT_KIND_IOAPIC_EOI,
+	CROSVM_VCPU_EVENT_KIND_SHUTDOWN,
+	CROSVM_VCPU_EVENT_KIND_INTERNAL_ERROR,
 };
 
 #define CROSVM_MAX_HINT_COUNT        1   /* hints per crosvm_set_hypercall_hint() */
@@ -186,6 +195,38 @@ struct crosvm_vcpu_event {
 			uint64_t evt_page;
 			uint64_t msg_page;
 		} hyperv_synic;
+		/* CROSVM_VCPU_EVENT_KIND_MSR: the guest read or wrote an MSR that the filter names */
+		struct {
+			uint32_t index;
+			uint8_t is_write;
+			uint8_t _reserved[3];
+			uint64_t reason; /* KVM_MSR_EXIT_REASON_* */
+			uint64_t *data;  /* what is written, or where the answer goes (0); the library's memory */
+			uint32_t *fault; /* for the answer: 1 raises #GP in the guest; the library's memory */
+		} msr;
+		/* CROSVM_VCPU_EVENT_KIND_DEBUG: struct kvm_debug_exit_arch */
+		struct {
+			uint32_t exception; /* 1: debug exception, 3: breakpoint */
+			uint32_t _reserved;
+			uint64_t pc;
+			uint64_t dr6;
+			uint64_t dr7;
+		} debug;
+		/* CROSVM_VCPU_EVENT_KIND_IOAPIC_EOI */
+		struct {
+			uint32_t vector;
+		} ioapic_eoi;
+		/*
+		 * CROSVM_VCPU_EVENT_KIND_SHUTDOWN (a triple fault; only `go_on` counts) and _INTERNAL_ERROR. The VM
+		 * ends with the resume, unless *go_on was set to 1: then the vCPU runs on with the registers that
+		 * were set.
+		 */
+		struct {
+			uint32_t *go_on;     /* for the answer; the library's memory */
+			uint32_t suberror;   /* KVM_INTERNAL_ERROR_* */
+			uint32_t data_count; /* of KVM's words about it; the first 6 are in data */
+			uint64_t data[6];
+		} failure;
 		uint8_t _reserved[64];
 	};
 };
@@ -322,6 +363,7 @@ int crosvm_pause_vcpus(struct crosvm *, uint64_t cpu_mask, void *user);
 /*
  * Register an ioeventfd at `address`. `length` 0: an access of any length; 1, 2, 4 or 8: of just this length,
  * and with just the data at `datamatch`, or any data if that is NULL.
+ *   -ENOTSUP  one length and any data, on a host of API 0.22
  */
 int crosvm_create_io_event(struct crosvm *, uint32_t space, uint64_t address, uint32_t length,
                            const uint8_t *datamatch, struct crosvm_io **out_io);
@@ -420,6 +462,205 @@ int crosvm_get_hyperv_cpuid(struct crosvm_vcpu *, uint32_t count, struct kvm_cpu
 
 /* Enable KVM_CAP_HYPERV_SYNIC or KVM_CAP_HYPERV_SYNIC2; `flags` and every arg must be 0. Others: -EINVAL. */
 int crosvm_vcpu_enable_capability(struct crosvm_vcpu *, uint32_t capability, uint32_t flags, uint64_t args[4]);
+
+/* ---- Additions: API 0.23 ---- */
+
+/*
+ * On a host of API 0.22 these give -ENOTTY and change nothing, except where the text says that they work there too.
+ */
+
+/* Store the version of the library that is loaded (not of this header). */
+void crosvm_version(unsigned int *out_major, unsigned int *out_minor, unsigned int *out_patch);
+
+/* Who emulates the interrupt controllers. */
+enum crosvm_irqchip {
+	CROSVM_IRQCHIP_KERNEL = 0, /* KVM: PIC, IOAPIC, local APICs, PIT */
+	CROSVM_IRQCHIP_SPLIT,      /* KVM the local APICs, the plugin the rest */
+	CROSVM_IRQCHIP_NONE,       /* the plugin all of them */
+};
+
+/* crosvm_info.features: what this host, with this kernel, has. */
+#define CROSVM_FEATURE_VCPUS        (1 << 0)  /* more than 16 vCPUs */
+#define CROSVM_FEATURE_CREATE_EXT   (1 << 1)  /* io events of one length and any data; edge irq events */
+#define CROSVM_FEATURE_CPUID_FLAGS  (1 << 2)  /* CPUID entries with all their flags */
+#define CROSVM_FEATURE_DIRTY_LOG_TO (1 << 3)  /* crosvm_memory_get_dirty_log_to() */
+#define CROSVM_FEATURE_PAUSE_SET    (1 << 4)  /* crosvm_pause_vcpu_set() */
+#define CROSVM_FEATURE_SIGNAL_MSI   (1 << 5)  /* crosvm_signal_msi() */
+#define CROSVM_FEATURE_EXITS        (1 << 6)  /* crosvm_subscribe_exits() */
+#define CROSVM_FEATURE_MSR_FILTER   (1 << 7)  /* crosvm_set_msr_filter() */
+#define CROSVM_FEATURE_XSAVE        (1 << 8)  /* crosvm_vcpu_get_xsave() */
+#define CROSVM_FEATURE_TSC_KHZ      (1 << 9)  /* crosvm_vcpu_set_tsc_khz() */
+#define CROSVM_FEATURE_NESTED       (1 << 10) /* crosvm_vcpu_get_nested_state() */
+#define CROSVM_FEATURE_INTERRUPTS   (1 << 11) /* crosvm_vcpu_interrupt(): not with CROSVM_IRQCHIP_KERNEL */
+#define CROSVM_FEATURE_GUEST_DEBUG  (1 << 12) /* crosvm_vcpu_set_guest_debug() */
+#define CROSVM_FEATURE_TRANSLATE    (1 << 13) /* crosvm_vcpu_translate() */
+#define CROSVM_FEATURE_SNAPSHOT     (1 << 14) /* crosvm_vcpu_get_all() */
+#define CROSVM_FEATURE_END          (1 << 15) /* crosvm_get_end() */
+
+struct crosvm_info {
+	uint32_t size;       /* in: sizeof(struct crosvm_info), which later versions may enlarge */
+	uint32_t host_major; /* the host's version; 0.0.0: one of API 0.22 */
+	uint32_t host_minor;
+	uint32_t host_patch;
+	uint64_t features; /* CROSVM_FEATURE_* */
+	uint32_t vcpu_count;
+	uint32_t irqchip;       /* enum crosvm_irqchip */
+	uint32_t request_bytes; /* of one request; a longer one gives -E2BIG */
+	uint32_t connections;   /* the next are how many the host takes; 0: unknown */
+	uint32_t ranges;
+	uint32_t events; /* io and irq events together */
+	uint32_t memory_slots;
+	uint32_t irq_routes;
+	uint64_t memory_bytes;
+	uint32_t cpuid_entries;
+	uint32_t msrs; /* of one request */
+};
+
+/* Describe the host and the VM: versions, features, limits. Works with every host, and sends nothing. */
+int crosvm_get_info(struct crosvm *, struct crosvm_info *info);
+
+/* Why the VM ended. */
+enum crosvm_end_reason {
+	CROSVM_END_PLUGIN = 0,     /* the plugin exited; value: its status */
+	CROSVM_END_PLUGIN_KILLED,  /* value: the signal */
+	CROSVM_END_GUEST_CRASHED,  /* triple fault, internal error ...; value: KVM's exit reason */
+	CROSVM_END_KVM_ERROR,      /* value: errno */
+	CROSVM_END_PROTOCOL_ERROR, /* the plugin broke the protocol or let a timeout pass; value: errno */
+	CROSVM_END_STOPPED,        /* somebody stopped it; value: what he gave, a signal for instance */
+};
+
+struct crosvm_end {
+	uint32_t reason; /* enum crosvm_end_reason */
+	int32_t value;
+	int32_t cpu; /* the vCPU that it was about; -1: none */
+	char text[256];
+};
+
+/*
+ * Tell why the VM ends; for the time between the shutdown eventfd and the plugin's own exit.
+ *   -EAGAIN  it does not end
+ */
+int crosvm_get_end(struct crosvm *, struct crosvm_end *out_end);
+
+/* As crosvm_create_irq_event(), but edge-triggered: each write to its eventfd is one interrupt. It has no resample fd. */
+int crosvm_create_edge_irq_event(struct crosvm *, uint32_t irq_id, struct crosvm_irq **out_irq);
+
+/*
+ * Raise an MSI, as a device's write of `data` to `address` would. Returns 1 if it was delivered, 0 if the guest blocks
+ * it. The kernel must have the local APICs: with CROSVM_IRQCHIP_NONE an errno of KVM.
+ */
+int crosvm_signal_msi(struct crosvm *, uint64_t address, uint32_t data);
+
+/*
+ * As crosvm_pause_vcpus(), for any number of vCPUs: bit n of word n / 64. Words and bits beyond the vCPU count are
+ * ignored. On a host of API 0.22 it serves the vCPUs 0 to 63.
+ */
+int crosvm_pause_vcpu_set(struct crosvm *, uint32_t word_count, const uint64_t *words, void *user);
+
+/*
+ * As crosvm_memory_get_dirty_log(), into a memfd of the caller's from byte `offset` on; of any size. The fd stays the
+ * caller's. The pages of the memfd are there before the log is read and cleared: on failure no bit is lost.
+ *   -EINVAL  not a memfd, or the log does not fit between `offset` and its end
+ *   -EPERM   it is sealed against writing, or not against shrinking
+ */
+int crosvm_memory_get_dirty_log_to(struct crosvm *, struct crosvm_memory *, int fd, uint64_t offset);
+
+#define CROSVM_EXIT_HLT            (1 << 0) /* the guest halted, without a local APIC in the kernel */
+#define CROSVM_EXIT_SHUTDOWN       (1 << 1) /* triple fault */
+#define CROSVM_EXIT_INTERNAL_ERROR (1 << 2) /* an instruction that KVM cannot emulate, for instance */
+#define CROSVM_EXIT_IOAPIC_EOI     (1 << 3) /* EOI of a level-triggered interrupt, with CROSVM_IRQCHIP_SPLIT */
+
+/*
+ * Say which exits shall come as events, a set of CROSVM_EXIT_*; it replaces the one before. Of those that are not in
+ * it, an IOAPIC_EOI is forgotten and each other ends the VM.
+ */
+int crosvm_subscribe_exits(struct crosvm *, uint32_t exits);
+
+/* Accesses of the guest to MSRs `first` to `first + count - 1`. */
+struct crosvm_msr_range {
+	uint32_t first;
+	uint32_t count; /* 1 to 12288 */
+	bool reads;
+	bool writes;
+	uint8_t _reserved[2];
+};
+
+/*
+ * Say which MSR accesses shall come as MSR events instead of being KVM's, up to 16 ranges; and with `unknown` also
+ * those that KVM would answer with #GP. It replaces the filter before; no range and no `unknown` ends it. MSRs of the
+ * x2APIC (0x800 to 0x8ff) cannot be filtered.
+ *   -E2BIG  more than 16 ranges, or a range of more than 12288
+ */
+int crosvm_set_msr_filter(struct crosvm *, uint32_t count, const struct crosvm_msr_range *ranges, bool unknown);
+
+/*
+ * As crosvm_vcpu_wait(), but for at most `timeout_ms` milliseconds (0: not at all; -1: for ever). Works with every host.
+ *   -EAGAIN  no event came; nothing is lost
+ */
+int crosvm_vcpu_wait_timeout(struct crosvm_vcpu *, struct crosvm_vcpu_event *out_event, int timeout_ms);
+
+/*
+ * Return an fd, owned by the vCPU, that is readable while an event waits for crosvm_vcpu_wait() or the VM has ended:
+ * for poll(2) and epoll(7), and never to be read. Works with every host. Call it between crosvm_get_vcpu() and the
+ * first wait, or later.
+ */
+int crosvm_vcpu_get_poll_fd(struct crosvm_vcpu *);
+
+/* Set MSRs in order and tell how many were set: if fewer than `count`, KVM refused the one with that index. */
+int crosvm_vcpu_set_msrs_counted(struct crosvm_vcpu *, uint32_t count, const struct kvm_msr_entry *entries,
+                                 uint32_t *out_count);
+
+/*
+ * The extended state (struct kvm_xsave, longer where the CPU has more): *out_size says how many bytes it has.
+ *   -E2BIG   get: more than `size`; the buffer is untouched
+ *   -EINVAL  set: another size than KVM's, or content that it refuses
+ */
+int crosvm_vcpu_get_xsave(struct crosvm_vcpu *, uint32_t size, void *out_xsave, uint32_t *out_size);
+int crosvm_vcpu_set_xsave(struct crosvm_vcpu *, uint32_t size, const void *xsave);
+
+/* The frequency of the guest's TSC in kHz. */
+int crosvm_vcpu_get_tsc_khz(struct crosvm_vcpu *, uint32_t *out_khz);
+int crosvm_vcpu_set_tsc_khz(struct crosvm_vcpu *, uint32_t khz);
+
+/* struct kvm_nested_state and what follows it, as for xsave; where the kernel has nested virtualisation. */
+int crosvm_vcpu_get_nested_state(struct crosvm_vcpu *, uint32_t size, void *out_state, uint32_t *out_size);
+int crosvm_vcpu_set_nested_state(struct crosvm_vcpu *, uint32_t size, const void *state);
+
+/*
+ * Inject an interrupt, where the local APIC is not the kernel's (CROSVM_IRQCHIP_NONE), or an external one from a PIC
+ * of the plugin's (CROSVM_IRQCHIP_SPLIT). Between wait and resume.
+ *   -EAGAIN  the guest cannot take one now: crosvm_vcpu_request_irq_window() tells when
+ *   -EINVAL  `vector` is above 255
+ *   -ENXIO   the kernel has all interrupt controllers
+ */
+int crosvm_vcpu_interrupt(struct crosvm_vcpu *, uint32_t vector);
+
+/* Have an IRQ_WINDOW event delivered as soon as the guest can take an interrupt; it comes once for each request. */
+int crosvm_vcpu_request_irq_window(struct crosvm_vcpu *, bool wanted);
+
+/* Inject a non-maskable interrupt. Between wait and resume. */
+int crosvm_vcpu_nmi(struct crosvm_vcpu *);
+
+/*
+ * KVM_SET_GUEST_DEBUG: single steps, breakpoints. What they stop becomes a DEBUG event.
+ *   -EINVAL  a control flag that this architecture does not have
+ */
+int crosvm_vcpu_set_guest_debug(struct crosvm_vcpu *, const struct kvm_guest_debug *debug);
+
+/* KVM_TRANSLATE: from linear_address the rest is filled, by the guest's page tables. */
+int crosvm_vcpu_translate(struct crosvm_vcpu *, struct kvm_translation *translation);
+
+/*
+ * The whole state of a vCPU as one blob: for snapshots, resets, fuzzers. It begins with a version, and is good for a
+ * vCPU of a VM of the same kind (CPU, kernel, irqchip). Between wait and resume, best at a PAUSED event: at an access
+ * the guest has not finished its instruction. set_all takes all or nothing: on failure the vCPU has the state that it
+ * had. Deferred sets from before go first.
+ *   -E2BIG    get: more than `size` bytes; *out_size says how many. 64 KiB is always enough
+ *   -EINVAL   set: no such blob, or content that KVM refuses
+ *   -EPROTONOSUPPORT  set: the blob of another version
+ */
+int crosvm_vcpu_get_all(struct crosvm_vcpu *, uint32_t size, void *out_blob, uint32_t *out_size);
+int crosvm_vcpu_set_all(struct crosvm_vcpu *, uint32_t size, const void *blob);
 
 #pragma GCC visibility pop
 

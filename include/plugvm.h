@@ -63,6 +63,17 @@ extern "C" {
 /* Store the version of the library that is loaded (not of this header). */
 void plugvm_version(unsigned int *out_major, unsigned int *out_minor, unsigned int *out_patch);
 
+/* A limit on what a plugin may send, make or cause. */
+struct plugvm_limit {
+	const char *name; /* NULL after the last */
+	uint64_t value;
+	const char *unit;
+	const char *reason;
+};
+
+/* Return all limits. They are the library's own and do not change. */
+const struct plugvm_limit *plugvm_limits(void);
+
 /* What kind of failure it was, for a program that maps failures to exit statuses. */
 enum plugvm_error_kind {
 	PLUGVM_ERROR_CONFIG,      /* the caller asked for something that cannot be */
@@ -109,9 +120,17 @@ void plugvm_kvm_free(struct plugvm_kvm **);
 /* Return what KVM_CHECK_EXTENSION says: 0 means no, a positive number yes. */
 int plugvm_kvm_check_extension(struct plugvm_kvm *, unsigned int extension);
 
-/* Make a VM with in-kernel interrupt controllers and PIT. The struct plugvm_kvm must outlive it. */
-int plugvm_vm_new(struct plugvm_kvm *, struct plugvm_vm **out_vm, struct plugvm_error *out_error);
-/* The same for an existing VM's fd, which is taken over and used as it is. */
+/* Which interrupt controllers a VM has in the kernel; the plugin emulates the others. */
+enum plugvm_irqchip {
+	PLUGVM_IRQCHIP_KERNEL = 0, /* all, and the PIT */
+	PLUGVM_IRQCHIP_SPLIT,      /* the local APICs */
+	PLUGVM_IRQCHIP_NONE,
+};
+
+/* Make a VM. The struct plugvm_kvm must outlive it. */
+int plugvm_vm_new(struct plugvm_kvm *, enum plugvm_irqchip irqchip, struct plugvm_vm **out_vm,
+                  struct plugvm_error *out_error);
+/* The same for an existing VM's fd, which is taken over and used as it is: with all of them in the kernel. */
 int plugvm_vm_adopt(struct plugvm_kvm *, int fd, struct plugvm_vm **out_vm, struct plugvm_error *out_error);
 void plugvm_vm_free(struct plugvm_vm **);
 int plugvm_vm_fd(const struct plugvm_vm *);
@@ -169,7 +188,7 @@ struct plugvm_tap;         /* a network tap for the plugin */
  */
 int plugvm_tap_new(uint32_t address, uint32_t netmask, const uint8_t mac[6], struct plugvm_tap **out_tap,
                    struct plugvm_error *out_error);
-/* Attach to an existing tap, which is left as it is configured. Packets must be plain: no header of the tap's own. */
+/* Attach to an existing tap (-ENODEV: there is none), which is left as it is configured. Packets must be plain: no header of the tap's own. */
 int plugvm_tap_open(const char *name, struct plugvm_tap **out_tap, struct plugvm_error *out_error);
 /*
  * The same for an open fd of a tap, which is taken over on success. That it was made with IFF_NO_PI is the caller's to know: the
@@ -179,6 +198,15 @@ int plugvm_tap_adopt(int fd, struct plugvm_tap **out_tap, struct plugvm_error *o
 const char *plugvm_tap_name(const struct plugvm_tap *);
 /* Close the host's end. Not while a plugin has it. */
 void plugvm_tap_free(struct plugvm_tap **);
+
+/* The most vCPUs that a VM can have here; the kernel may take fewer (KVM_CAP_MAX_VCPUS). */
+#define PLUGVM_VCPUS_MAX 1024
+
+/*
+ * How many fds a VM with that many vCPUs can need beside the embedder's own: RLIMIT_NOFILE should allow them. A vCPU has
+ * its own and the four ends of its channel, two of which go to the plugin; 1,024 are for events.
+ */
+#define PLUGVM_FDS_NEEDED(vcpu_count) (256 + 1024 + 5 * (vcpu_count))
 
 /* An fd that the plugin inherits under a number of the caller's choice (4 to 255). */
 struct plugvm_fd_map {
@@ -192,7 +220,7 @@ struct plugvm_plugin_config {
 	const char *path;        /* the executable; used as it is, not searched */
 	const char *const *argv; /* NULL-terminated, argv[0] included; NULL: just the path */
 	const char *const *env;  /* NULL-terminated "NAME=VALUE"; NULL: none. CROSVM_SOCKET is added */
-	uint32_t vcpu_count;     /* 1 to 16 */
+	uint32_t vcpu_count;     /* 1 to PLUGVM_VCPUS_MAX; one with an original client library takes up to 16 */
 	int stdin_fd;            /* -1: /dev/null, as for the next two */
 	int stdout_fd;
 	int stderr_fd;
@@ -231,8 +259,7 @@ struct plugvm_plugin_config {
  * Make the first connection and the vCPU channels and start the plugin. Returns when the executable has been started
  * for sure, or with the reason why not:
  *   -ENOENT, -EACCES, -ENOEXEC ...  the executable (kind PLUGVM_ERROR_PLUGIN_FILE)
- *   -E2BIG   more vCPUs than an original client can take
- *   -ENOSYS  a jail or a tap, which this version does not have
+ *   -ENOSYS  a jail, which this version does not have
  */
 int plugvm_plugin_new(const struct plugvm_plugin_config *, struct plugvm_plugin **out_plugin,
                       struct plugvm_error *out_error);
@@ -275,6 +302,22 @@ int plugvm_plugin_handle_socket(struct plugvm_plugin *, size_t index, struct plu
  */
 int plugvm_plugin_poll_fd(const struct plugvm_plugin *);
 int plugvm_plugin_dispatch(struct plugvm_plugin *, struct plugvm_vm *vm);
+
+/* How a run ended: the first thing that ended it, not what followed from that. */
+enum plugvm_end {
+	PLUGVM_END_PLUGIN_EXITED,  /* value: its exit code */
+	PLUGVM_END_PLUGIN_KILLED,  /* by a signal that this library did not send; value: the signal */
+	PLUGVM_END_GUEST_CRASHED,  /* triple fault, emulation failure ...; value: KVM's exit reason */
+	PLUGVM_END_KVM_ERROR,      /* KVM_RUN or a call around it failed; value: errno */
+	PLUGVM_END_PROTOCOL_ERROR, /* the plugin broke the protocol or let a timeout pass; value: errno */
+	PLUGVM_END_STOPPED,        /* plugvm_machine_stop(); value: what it was given */
+};
+
+/*
+ * Say why the VM ends, for a plugin that asks (crosvm_get_end()); before signal_kill(). `cpu` is the vCPU that it was
+ * about, or -1. The text is copied.
+ */
+void plugvm_plugin_set_end(struct plugvm_plugin *, enum plugvm_end end, int value, int cpu, const char *text);
 
 /*
  * Ask the plugin to exit (its shutdown eventfd fires) and end the vCPU channels: whoever waits in one returns
@@ -332,6 +375,12 @@ int plugvm_plugin_vcpu_pre_run(struct plugvm_plugin_vcpu *, struct plugvm_vcpu *
 /* After every KVM_RUN that gave an exit. */
 void plugvm_plugin_vcpu_post_run(struct plugvm_plugin_vcpu *, struct plugvm_vcpu *vcpu);
 /*
+ * Any other exit in plugvm_vcpu_exit(vcpu), if the plugin asked for its kind: MSR accesses, debug, halt, triple fault,
+ * internal error, interrupt window, IOAPIC EOI. Returns 1 if it was answered and the vCPU can run on; 0 if the plugin
+ * did not ask for it, or wants it to be treated as if it had not.
+ */
+int plugvm_plugin_vcpu_other_exit(struct plugvm_plugin_vcpu *, struct plugvm_vcpu *vcpu);
+/*
  * A port or MMIO access of the guest: `size` bytes at `data`, from `address`. `width` is how many addresses it
  * touches: for a repeated port access that is less than `size`. Returns 1 if the plugin claimed it; 0 if not (a
  * read is then filled with zeros).
@@ -362,7 +411,8 @@ struct plugvm_machine_config {
 
 	const char *kvm_path; /* the KVM device; NULL: /dev/kvm */
 	int kvm_fd;           /* an open one instead, which is duplicated; -1: none */
-	uint32_t vcpu_count;  /* 1 to 16 */
+	uint32_t vcpu_count;  /* 1 to what the kernel takes (KVM_CAP_MAX_VCPUS), and at most PLUGVM_VCPUS_MAX */
+	enum plugvm_irqchip irqchip;
 
 	/* As in struct plugvm_plugin_config; the plugin's stderr becomes log lines. */
 	const char *path;
@@ -390,16 +440,6 @@ struct plugvm_machine_config {
 
 	plugvm_log_fn *log; /* NULL: nothing is logged */
 	void *context;      /* for log */
-};
-
-/* How a run ended: the first thing that ended it, not what followed from that. */
-enum plugvm_end {
-	PLUGVM_END_PLUGIN_EXITED,  /* value: its exit code */
-	PLUGVM_END_PLUGIN_KILLED,  /* by a signal that this library did not send; value: the signal */
-	PLUGVM_END_GUEST_CRASHED,  /* triple fault, emulation failure ...; value: KVM's exit reason */
-	PLUGVM_END_KVM_ERROR,      /* KVM_RUN or a call around it failed; value: errno */
-	PLUGVM_END_PROTOCOL_ERROR, /* the plugin broke the protocol or let a timeout pass; value: errno */
-	PLUGVM_END_STOPPED,        /* plugvm_machine_stop(); value: what it was given */
 };
 
 struct plugvm_result {

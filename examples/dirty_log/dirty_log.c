@@ -14,7 +14,7 @@
 
 #include "example.h"
 
-#define PAGE_SIZE    4096
+#define PAGE_SIZE    4096ul
 #define LOAD_ADDRESS 0x1000
 #define CODE_SIZE    PAGE_SIZE
 #define ROUND_PORT   0x500

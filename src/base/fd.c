@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 void fd_close(int *fd)
@@ -17,17 +16,6 @@ void fd_close(int *fd)
 	close(*fd);
 	*fd = -1;
 	errno = saved;
-}
-
-void fd_close_foreign(int *fd)
-{
-	if (*fd < 0)
-		return;
-	int saved = errno;
-	const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
-	setsockopt(*fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
-	errno = saved;
-	fd_close(fd);
 }
 
 void fd_close_pair(int fds[2])

@@ -10,12 +10,6 @@
 /* Close *fd unless it is -1, and store -1. Keeps errno. */
 void fd_close(int *fd);
 
-/*
- * Close an fd that a peer sent. If it is a socket it is told not to linger first: with SO_LINGER the peer could make
- * close(2) wait for as long as it likes.
- */
-void fd_close_foreign(int *fd);
-
 /* Move the fd out of *fd, which becomes -1. */
 static inline int fd_take(int *fd)
 {

@@ -11,6 +11,7 @@
 #include <sys/uio.h>
 
 #include "base/fd.h"
+#include "base/foreign.h"
 #include "base/sys.h"
 
 union control {
@@ -30,7 +31,7 @@ static void take_fds(struct packet *p, struct msghdr *message)
 			if (p->fd_count < p->fd_capacity)
 				p->fds[p->fd_count++] = fd;
 			else
-				fd_close_foreign(&fd);
+				foreign_close(&fd, 1);
 		}
 	}
 }
@@ -60,6 +61,24 @@ int packet_recv(int socket, struct packet *p, int flags)
 	return 0;
 }
 
+bool packet_brings_more_fds(int socket, size_t limit)
+{
+	/* What is peeked at stays in the queue: nobody waits for the end of it here. */
+	uint8_t byte;
+	struct packet packet = {.data = &byte, .capacity = 1};
+	if (packet_recv(socket, &packet, MSG_PEEK | MSG_DONTWAIT) < 0 || !packet.fds_truncated)
+		return false;
+	int fds[PACKET_FDS_MAX];
+	packet.fds = fds;
+	packet.fd_capacity = limit;
+	if (packet_recv(socket, &packet, MSG_PEEK | MSG_DONTWAIT) < 0)
+		return false;
+	/* Without numbers for them there are fewer. */
+	bool more = packet.fds_truncated && packet.fd_count == limit;
+	packet_fini(&packet);
+	return more;
+}
+
 int packet_take_fd(struct packet *p, size_t index)
 {
 	assert(index < p->fd_count);
@@ -68,8 +87,7 @@ int packet_take_fd(struct packet *p, size_t index)
 
 void packet_fini(struct packet *p)
 {
-	for (size_t i = 0; i < p->fd_count; i++)
-		fd_close_foreign(&p->fds[i]);
+	foreign_close(p->fds, p->fd_count);
 	p->fd_count = 0;
 }
 

@@ -33,6 +33,12 @@ struct packet {
  */
 int packet_recv(int socket, struct packet *p, int flags);
 
+/*
+ * Look whether the next packet brings more than `limit` fds, and leave it in the queue: to receive it takes as many
+ * numbers, or, if there are too few, has the kernel close the rest, which may take as long as the peer likes.
+ */
+bool packet_brings_more_fds(int socket, size_t limit);
+
 /* Move fd number `index` out of the packet. */
 int packet_take_fd(struct packet *p, size_t index);
 

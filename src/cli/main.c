@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -98,6 +99,17 @@ static int run_with_stdio(struct options *options)
 	return status;
 }
 
+/* Have as many fds as this machine may need, if the hard limit allows it; the plugin inherits the limit. */
+static void raise_fd_limit(const struct options *options)
+{
+	rlim_t needed = PLUGVM_FDS_NEEDED((rlim_t)options->machine.vcpu_count);
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= needed)
+		return;
+	limit.rlim_cur = needed < limit.rlim_max ? needed : limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 static int run(int argc, char **argv)
 {
 	struct options options;
@@ -124,6 +136,7 @@ static int run(int argc, char **argv)
 	if (options.inherit_stdout)
 		options.machine.stdout_fd = output.plugin_end;
 
+	raise_fd_limit(&options);
 	install_signal_handlers();
 	if (result < 0) {
 		fprintf(stderr, "plugvm: the plugin's stdio: %s\n", strerror(-result));
@@ -142,6 +155,13 @@ static int run(int argc, char **argv)
 	return status;
 }
 
+static void print_limits(void)
+{
+	for (const struct plugvm_limit *limit = plugvm_limits(); limit->name; limit++)
+		printf("%-26s %10llu %-11s %s\n", limit->name, (unsigned long long)limit->value, limit->unit,
+		       limit->reason);
+}
+
 int main(int argc, char **argv)
 {
 	occupy_stdio();
@@ -152,6 +172,10 @@ int main(int argc, char **argv)
 		unsigned major, minor, patch;
 		plugvm_version(&major, &minor, &patch);
 		printf("plugvm %u.%u.%u\n", major, minor, patch);
+		return STATUS_OK;
+	}
+	if (strcmp(verb, "limits") == 0) {
+		print_limits();
 		return STATUS_OK;
 	}
 	if (strcmp(verb, "help") == 0 || strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0) {

@@ -23,6 +23,7 @@ enum option_id {
 	OPTION_QUIET = 'q',
 	OPTION_VERBOSE = 'v',
 	OPTION_KVM_DEVICE = 256,
+	OPTION_IRQCHIP,
 	OPTION_DISABLE_SANDBOX,
 	OPTION_ENV,
 	OPTION_STDIN,
@@ -44,6 +45,7 @@ static const struct option long_options[] = {
     {"quiet", no_argument, NULL, OPTION_QUIET},
     {"verbose", no_argument, NULL, OPTION_VERBOSE},
     {"kvm-device", required_argument, NULL, OPTION_KVM_DEVICE},
+    {"irqchip", required_argument, NULL, OPTION_IRQCHIP},
     {"disable-sandbox", no_argument, NULL, OPTION_DISABLE_SANDBOX},
     {"env", required_argument, NULL, OPTION_ENV},
     {"stdin", required_argument, NULL, OPTION_STDIN},
@@ -64,12 +66,16 @@ void options_print_usage(void)
 {
 	printf(
 	    "usage: plugvm run [OPTION...] -- PLUGIN [ARGUMENT...]\n"
-	    "       plugvm help | plugvm --version\n"
+	    "       plugvm limits | plugvm help | plugvm --version\n"
 	    "\n"
 	    "Run a virtual machine whose brain is the program PLUGIN.\n"
 	    "\n"
-	    "  -c, --cpus N             number of vCPUs, 1 to 16 (1)\n"
+	    "  -c, --cpus N             number of vCPUs, 1 to 1024 (1); above 16 only for plugins with plugvm's\n"
+	    "                           own client library\n"
 	    "      --kvm-device PATH    the KVM device (/dev/kvm); fd:N for one that is open as fd N\n"
+	    "      --irqchip kernel|split|none\n"
+	    "                           the interrupt controllers that are KVM's: all, the local APICs, none\n"
+	    "                           (kernel); the plugin emulates the others\n"
 	    "      --disable-sandbox    run the plugin with all your rights, and do not warn of that\n"
 	    "      --env NAME[=VALUE]   give the plugin an environment variable; without VALUE, this\n"
 	    "                           program's own. CROSVM_STATS and PLUGVM_* are given by themselves\n"
@@ -140,6 +146,19 @@ static int take_kvm_device(struct options *options)
 		return usage_error("--kvm-device fd:N takes a file descriptor number, not '%s'", optarg + 3);
 	options->machine.kvm_fd = (int)fd;
 	return STATUS_OK;
+}
+
+static int take_irqchip(struct options *options)
+{
+	static const char *const names[] = {
+	    [PLUGVM_IRQCHIP_KERNEL] = "kernel", [PLUGVM_IRQCHIP_SPLIT] = "split", [PLUGVM_IRQCHIP_NONE] = "none"};
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		if (strcmp(optarg, names[i]) == 0) {
+			options->machine.irqchip = (enum plugvm_irqchip)i;
+			return STATUS_OK;
+		}
+	}
+	return usage_error("--irqchip takes kernel, split or none, not '%s'", optarg);
 }
 
 /* Add "NAME=VALUE", or put it in the place of another value of NAME. */
@@ -254,9 +273,11 @@ static int take_option(struct options *options, int id)
 	struct plugvm_machine_config *machine = &options->machine;
 	switch ((enum option_id)id) {
 	case OPTION_CPUS:
-		return take_number("--cpus", 1, 16, &machine->vcpu_count);
+		return take_number("--cpus", 1, PLUGVM_VCPUS_MAX, &machine->vcpu_count);
 	case OPTION_KVM_DEVICE:
 		return take_kvm_device(options);
+	case OPTION_IRQCHIP:
+		return take_irqchip(options);
 	case OPTION_DISABLE_SANDBOX:
 		options->disable_sandbox = true;
 		return STATUS_OK;

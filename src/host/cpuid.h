@@ -14,6 +14,12 @@ struct kvm_cpuid2 *cpuid_new(void);
 /* Turn a table into wire entries at `entries` (room for LIMIT_CPUID_ENTRIES) and point *out_array there. */
 void cpuid_to_wire(const struct kvm_cpuid2 *cpuid, wire_CpuidEntry *entries, struct wire_array *out_array);
 
+/* The table's entries as they are. */
+struct wire_bytes cpuid_bytes(const struct kvm_cpuid2 *cpuid);
+
+/* The other way, for bytes. -EINVAL: no whole entries. */
+int cpuid_from_bytes(struct wire_bytes peer_entries, struct kvm_cpuid2 *out_cpuid);
+
 /* The other way, into a table of cpuid_new(). -E2BIG: more than it holds. */
 int cpuid_from_wire(const struct wire_array *peer_entries, struct kvm_cpuid2 *out_cpuid);
 

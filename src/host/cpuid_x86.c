@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kvm/kvm.h"
 #include "wire/limits.h"
@@ -55,6 +56,26 @@ int cpuid_from_wire(const struct wire_array *peer_entries, struct kvm_cpuid2 *ou
 		};
 	}
 	out_cpuid->nent = peer_entries->count;
+	return 0;
+}
+
+struct wire_bytes cpuid_bytes(const struct kvm_cpuid2 *cpuid)
+{
+	uint32_t count = cpuid->nent < LIMIT_CPUID_ENTRIES ? cpuid->nent : LIMIT_CPUID_ENTRIES;
+	return (struct wire_bytes){.data = (const uint8_t *)cpuid->entries,
+	                           .size = count * sizeof(cpuid->entries[0])};
+}
+
+int cpuid_from_bytes(struct wire_bytes peer_entries, struct kvm_cpuid2 *out_cpuid)
+{
+	if (peer_entries.size % sizeof(out_cpuid->entries[0]) != 0)
+		return -EINVAL;
+	size_t count = peer_entries.size / sizeof(out_cpuid->entries[0]);
+	if (count > LIMIT_CPUID_ENTRIES)
+		return -E2BIG;
+	if (count > 0)
+		memcpy(out_cpuid->entries, peer_entries.data, peer_entries.size);
+	out_cpuid->nent = (uint32_t)count;
 	return 0;
 }
 

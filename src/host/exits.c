@@ -41,13 +41,17 @@ static enum exit_verdict handle_mmio(struct plugvm_plugin_vcpu *pv, struct plugv
 	return exit_from_access(result, pv, out_end);
 }
 
-static enum exit_verdict handle_nothing(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu,
-                                        struct vcpu_end *out_end)
+/* An exit that only a plugin which asked for it sees; else nothing happens. */
+static enum exit_verdict handle_other(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu,
+                                      struct vcpu_end *out_end)
 {
-	(void)pv;
-	(void)vcpu;
-	(void)out_end;
-	return EXIT_CONTINUE;
+	return exit_from_access(plugvm_plugin_vcpu_other_exit(pv, vcpu), pv, out_end);
+}
+
+static void keep_registers(struct plugvm_vcpu *vcpu, struct vcpu_end *out_end)
+{
+	out_end->has_registers = plugvm_vcpu_get_regs(vcpu, &out_end->regs) == 0 &&
+	                         plugvm_vcpu_get_sregs(vcpu, &out_end->sregs) == 0;
 }
 
 /* The guest is at its end; keep what its CPU looked like. */
@@ -55,28 +59,12 @@ static enum exit_verdict crash(struct plugvm_vcpu *vcpu, struct vcpu_end *out_en
 {
 	out_end->end = PLUGVM_END_GUEST_CRASHED;
 	out_end->value = (int)plugvm_vcpu_exit(vcpu)->exit_reason;
-	out_end->has_registers = plugvm_vcpu_get_regs(vcpu, &out_end->regs) == 0 &&
-	                         plugvm_vcpu_get_sregs(vcpu, &out_end->sregs) == 0;
+	keep_registers(vcpu, out_end);
 	snprintf(out_end->text, sizeof(out_end->text), "%s", text);
 	return EXIT_END;
 }
 
-static enum exit_verdict handle_shutdown(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu,
-                                         struct vcpu_end *out_end)
-{
-	(void)pv;
-	return crash(vcpu, out_end, "triple fault (KVM_EXIT_SHUTDOWN)");
-}
-
-static enum exit_verdict handle_hlt(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu,
-                                    struct vcpu_end *out_end)
-{
-	(void)pv;
-	return crash(vcpu, out_end, "halted with nothing to wake it (KVM_EXIT_HLT)");
-}
-
-static enum exit_verdict handle_internal_error(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu,
-                                               struct vcpu_end *out_end)
+static void describe_internal_error(const struct kvm_run *run, char *text, size_t size)
 {
 	/* KVM_INTERNAL_ERROR_* of <linux/kvm.h> */
 	static const char *const names[] = {
@@ -85,13 +73,40 @@ static enum exit_verdict handle_internal_error(struct plugvm_plugin_vcpu *pv, st
 	    [3] = "a fault while delivering an event",
 	    [4] = "an exit that KVM did not expect",
 	};
-	(void)pv;
-	uint32_t suberror = plugvm_vcpu_exit(vcpu)->internal.suberror;
+	uint32_t suberror = run->internal.suberror;
 	bool known = suberror < sizeof(names) / sizeof(names[0]) && names[suberror];
-	char text[128];
-	snprintf(text, sizeof(text), "%s (KVM_EXIT_INTERNAL_ERROR, suberror %u)",
+	snprintf(text, size, "%s (KVM_EXIT_INTERNAL_ERROR, suberror %u)",
 	         known ? names[suberror] : "an internal error of KVM", suberror);
-	return crash(vcpu, out_end, text);
+}
+
+static enum exit_verdict handle_hlt(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu,
+                                    struct vcpu_end *out_end)
+{
+	int result = plugvm_plugin_vcpu_other_exit(pv, vcpu);
+	if (result != 0)
+		return exit_from_access(result, pv, out_end);
+	return crash(vcpu, out_end, "halted with nothing to wake it (KVM_EXIT_HLT)");
+}
+
+/* The end of the guest, unless its plugin has asked for such an exit and lets the vCPU go on. */
+static enum exit_verdict handle_failure(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu,
+                                        struct vcpu_end *out_end)
+{
+	char text[128];
+	const struct kvm_run *run = plugvm_vcpu_exit(vcpu);
+	if (run->exit_reason == KVM_EXIT_INTERNAL_ERROR)
+		describe_internal_error(run, text, sizeof(text));
+	else
+		snprintf(text, sizeof(text), "triple fault (KVM_EXIT_SHUTDOWN)");
+
+	/* Before the plugin is asked: it may change registers and end the guest nevertheless. */
+	struct vcpu_end end = {.cancelled = false};
+	enum exit_verdict verdict = crash(vcpu, &end, text);
+	int result = plugvm_plugin_vcpu_other_exit(pv, vcpu);
+	if (result != 0)
+		return exit_from_access(result, pv, out_end);
+	*out_end = end;
+	return verdict;
 }
 
 static void kvm_failed(struct vcpu_end *out_end, int code, const char *text)
@@ -110,8 +125,7 @@ static enum exit_verdict handle_fail_entry(struct plugvm_plugin_vcpu *pv, struct
 	         "the CPU refused to enter the guest (KVM_EXIT_FAIL_ENTRY, hardware reason 0x%llx)",
 	         (unsigned long long)plugvm_vcpu_exit(vcpu)->fail_entry.hardware_entry_failure_reason);
 	kvm_failed(out_end, EIO, text);
-	out_end->has_registers = plugvm_vcpu_get_regs(vcpu, &out_end->regs) == 0 &&
-	                         plugvm_vcpu_get_sregs(vcpu, &out_end->sregs) == 0;
+	keep_registers(vcpu, out_end);
 	return EXIT_END;
 }
 
@@ -130,12 +144,17 @@ static exit_fn *const handlers[] = {
     [KVM_EXIT_IO] = exit_handle_io,
     [KVM_EXIT_HYPERV] = exit_handle_hyperv,
     [KVM_EXIT_MMIO] = handle_mmio,
-    [KVM_EXIT_INTR] = handle_nothing,
-    [KVM_EXIT_IRQ_WINDOW_OPEN] = handle_nothing,
+    [KVM_EXIT_INTR] = handle_other,
+    [KVM_EXIT_IRQ_WINDOW_OPEN] = handle_other,
+    [KVM_EXIT_IOAPIC_EOI] = handle_other,
+    [KVM_EXIT_SET_TPR] = handle_other,
+    [KVM_EXIT_DEBUG] = handle_other,
+    [KVM_EXIT_X86_RDMSR] = handle_other,
+    [KVM_EXIT_X86_WRMSR] = handle_other,
     [KVM_EXIT_HLT] = handle_hlt,
-    [KVM_EXIT_SHUTDOWN] = handle_shutdown,
+    [KVM_EXIT_SHUTDOWN] = handle_failure,
     [KVM_EXIT_FAIL_ENTRY] = handle_fail_entry,
-    [KVM_EXIT_INTERNAL_ERROR] = handle_internal_error,
+    [KVM_EXIT_INTERNAL_ERROR] = handle_failure,
 };
 
 enum exit_verdict exit_handle(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu, struct vcpu_end *out_end)
@@ -167,7 +186,6 @@ enum exit_verdict exit_handle_error(int error, struct plugvm_vcpu *vcpu, struct 
 		snprintf(text, sizeof(text), "KVM_RUN: %s", error_name(-error));
 	}
 	kvm_failed(out_end, -error, text);
-	out_end->has_registers = plugvm_vcpu_get_regs(vcpu, &out_end->regs) == 0 &&
-	                         plugvm_vcpu_get_sregs(vcpu, &out_end->sregs) == 0;
+	keep_registers(vcpu, out_end);
 	return EXIT_END;
 }

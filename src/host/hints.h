@@ -36,4 +36,7 @@ int hints_set(struct hints *hints, const wire_MainRequest_SetCallHint *peer_hint
 void hints_attach(struct hints *hints, uint32_t reader, struct plugvm_vcpu *vcpu, enum address_space space,
                   wire_VcpuResponse_Wait_Io *io, struct hint_registers *registers);
 
+/* Read what is attached anew, for an event that goes out again: the plugin may have set it meanwhile. */
+void hints_refresh(struct plugvm_vcpu *vcpu, wire_VcpuResponse_Wait_Io *io, struct hint_registers *registers);
+
 #endif

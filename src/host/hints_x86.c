@@ -98,3 +98,14 @@ void hints_attach(struct hints *hints, uint32_t reader, struct plugvm_vcpu *vcpu
 		attach(hint, vcpu, io, registers);
 	published_done(&hints->hint, reader);
 }
+
+void hints_refresh(struct plugvm_vcpu *vcpu, wire_VcpuResponse_Wait_Io *io, struct hint_registers *registers)
+{
+	static const struct wire_bytes none;
+	if (io->regs.size > 0 && plugvm_vcpu_get_regs(vcpu, &registers->regs) < 0)
+		io->regs = none;
+	if (io->sregs.size > 0 && plugvm_vcpu_get_sregs(vcpu, &registers->sregs) < 0)
+		io->sregs = none;
+	if (io->debugregs.size > 0 && plugvm_vcpu_get_debugregs(vcpu, &registers->debugregs) < 0)
+		io->debugregs = none;
+}

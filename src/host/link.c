@@ -167,11 +167,11 @@ static int await_request(struct vcpu_link *link, uint64_t deadline_ns)
 static int link_receive(struct vcpu_link *link, uint64_t deadline_ns, int flags, wire_VcpuRequest *out_request)
 {
 	int result;
-	int fds[PACKET_FDS_MAX];
-	struct packet packet = {.data = link->request,
-	                        .capacity = LIMIT_VCPU_REQUEST_BYTES,
-	                        .fds = fds,
-	                        .fd_capacity = PACKET_FDS_MAX};
+	/*
+	 * Without room for fds the kernel closes those that come, and says so. They take no numbers then, and if it takes
+	 * long the kick ends that.
+	 */
+	struct packet packet = {.data = link->request, .capacity = LIMIT_VCPU_REQUEST_BYTES};
 	do {
 		result = await_request(link, deadline_ns);
 		if (result < 0)
@@ -182,14 +182,12 @@ static int link_receive(struct vcpu_link *link, uint64_t deadline_ns, int flags,
 		return 0;
 	if (result < 0 && result != -ECONNRESET)
 		return link_fail(link, result, "receiving from the plugin failed: %s", error_name(-result));
-	if (result < 0 || (packet.size == 0 && packet.fd_count == 0))
-		return link_fail(link, -EPIPE, "the plugin has closed the channel");
-	if (packet.truncated && packet.fd_count == 0)
-		return link_fail(link, -EPROTO, "a request is longer than %d bytes", LIMIT_VCPU_REQUEST_BYTES);
-	bool has_fds = packet.fd_count > 0 || packet.fds_truncated;
-	packet_fini(&packet);
-	if (has_fds)
+	if (packet.fds_truncated)
 		return link_fail(link, -EPROTO, "a request came with file descriptors");
+	if (result < 0 || packet.size == 0)
+		return link_fail(link, -EPIPE, "the plugin has closed the channel");
+	if (packet.truncated)
+		return link_fail(link, -EPROTO, "a request is longer than %d bytes", LIMIT_VCPU_REQUEST_BYTES);
 	if (wire_decode_vcpu_request(packet.data, packet.size, &link->elements, out_request) < 0)
 		return link_fail(link, -EPROTO, "a request of %zu bytes does not decode", packet.size);
 	if (out_request->which_message == wire_VcpuRequest_shutdown_tag)
@@ -206,6 +204,8 @@ static uint64_t answer_deadline(const struct vcpu_link *link)
 struct answer {
 	uint8_t *data; /* NULL: the event wants none, and what comes is ignored */
 	uint32_t size;
+	struct hint_registers
+	    *registers; /* where those that an access brings along are; NULL: the event has none */
 };
 
 /* Apply a resume. A negative errno means that nothing was applied. */
@@ -243,6 +243,8 @@ static int link_serve(struct vcpu_link *link, struct plugvm_vcpu *vcpu, wire_Vcp
 				return 0;
 			/* Resume has no reply of its own: the same event again says what is wrong with it. */
 			event->error = -result;
+			if (answer->registers)
+				hints_refresh(vcpu, &event->message.wait.exit.io, answer->registers);
 			result = link_send(link, event);
 			break;
 		case wire_VcpuRequest_wait_tag:
@@ -251,6 +253,8 @@ static int link_serve(struct vcpu_link *link, struct plugvm_vcpu *vcpu, wire_Vcp
 		default:
 			vcpu_request_serve(vcpu, &request, &reply);
 			result = link_send(link, &reply.message);
+			if (reply.memory)
+				free(reply.memory);
 			break;
 		}
 	}
@@ -330,7 +334,8 @@ static int deliver_claimed(struct vcpu_link *link, struct plugvm_vcpu *vcpu, con
 	struct hint_registers registers;
 	fill_io(&event, access);
 	hints_attach(link->hints, link->cpu, vcpu, access->space, &event.message.wait.exit.io, &registers);
-	struct answer answer = {.data = access->is_write ? NULL : access->data, .size = access->size};
+	struct answer answer = {
+	    .data = access->is_write ? NULL : access->data, .size = access->size, .registers = &registers};
 	return link_deliver(link, vcpu, &event, &answer);
 }
 
@@ -367,13 +372,16 @@ int link_pre_run(struct vcpu_link *link, struct plugvm_vcpu *vcpu)
 	bool access_pending = link->access_pending;
 	link->access_pending = false;
 	int result = link_check(link);
-	while (result == 0 && atomic_load_explicit(&link->pause_wanted, memory_order_acquire)) {
+	/* Sequentially consistent, as in link_check(): the kick was cleared before this look. */
+	while (result == 0 && atomic_load(&link->pause_wanted)) {
 		if (access_pending) {
 			plugvm_vcpu_set_immediate_exit(vcpu, true);
 			break;
 		}
 		result = deliver_pause(link, vcpu);
 	}
+	if (result == 0 && !access_pending)
+		result = link_deliver_open_window(link, vcpu);
 	return result;
 }
 
@@ -403,6 +411,14 @@ int link_deliver_hyperv_synic(struct vcpu_link *link, struct plugvm_vcpu *vcpu,
 	event.message.wait.exit.hyperv_synic = *synic;
 	struct answer none = {.data = NULL};
 	return link_deliver(link, vcpu, &event, &none);
+}
+
+int link_deliver_event(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const wire_VcpuResponse_Event *event,
+                       struct wire_event_answer *answer)
+{
+	wire_VcpuResponse response = {.which_message = wire_VcpuResponse_event_tag, .message.event = *event};
+	struct answer wanted = {.data = (uint8_t *)answer, .size = answer ? sizeof(*answer) : 0};
+	return link_deliver(link, vcpu, &response, &wanted);
 }
 
 int link_deliver_access(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const struct guest_access *access)

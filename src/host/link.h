@@ -19,6 +19,7 @@
 #include "host/vcpu_state.h"
 #include "plugvm.h"
 #include "wire/codec.h"
+#include "wire/event.h"
 #include "wire/limits.h"
 
 struct vcpu_link {
@@ -31,8 +32,9 @@ struct vcpu_link {
 	unsigned answer_timeout_ms;
 	struct ranges *ranges;
 	struct hints *hints;
-	uint8_t *request;  /* LIMIT_VCPU_REQUEST_BYTES */
-	uint8_t *response; /* LINK_RESPONSE_BYTES */
+	const atomic_uint *exits_wanted; /* WIRE_EXIT_* that the plugin asked for; NULL: none */
+	uint8_t *request;                /* LIMIT_VCPU_REQUEST_BYTES */
+	uint8_t *response;               /* LINK_RESPONSE_BYTES */
 	struct wire_arena elements;
 	atomic_bool pause_wanted; /* after pause_user was written */
 	_Atomic(uint64_t) pause_user;
@@ -41,8 +43,8 @@ struct vcpu_link {
 	char fault[160];
 };
 
-/* The longest message that the host sends: a CPUID table, 40 bytes for each entry, and room. */
-#define LINK_RESPONSE_BYTES 16384
+/* The longest message that the host sends: a set of state. */
+#define LINK_RESPONSE_BYTES LIMIT_VCPU_RESPONSE_BYTES
 
 /* Returns 0 or -errno. */
 int link_init(struct vcpu_link *link, uint32_t cpu, struct ranges *ranges, struct hints *hints,
@@ -78,9 +80,21 @@ int link_deliver_hyperv_call(struct vcpu_link *link, struct plugvm_vcpu *vcpu, u
 int link_deliver_hyperv_synic(struct vcpu_link *link, struct plugvm_vcpu *vcpu,
                               const wire_VcpuResponse_Wait_HypervSynic *synic);
 
+/*
+ * An event beyond API 0.22. *answer is what the plugin says to it, and zeros before; NULL: it wants none.
+ */
+int link_deliver_event(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const wire_VcpuResponse_Event *event,
+                       struct wire_event_answer *answer);
+
 /* Ask for a PAUSED event with `user`; one that was not delivered yet is replaced. Main thread; the kick follows.
  */
 void link_request_pause(struct vcpu_link *link, uint64_t user);
+
+/*
+ * Deliver the IRQ_WINDOW events that were asked for while the guest can take an interrupt. KVM does not tell of a window
+ * that was open when it was asked for, if the guest is halted.
+ */
+int link_deliver_open_window(struct vcpu_link *link, struct plugvm_vcpu *vcpu);
 
 /*
  * Before KVM_RUN: deliver a PAUSED event that was asked for, or, while KVM has an access to complete, see to it
@@ -96,10 +110,12 @@ int link_check(const struct vcpu_link *link);
 /* What vcpu_requests.c serves: a request on behalf of an event that waits for its answer. */
 struct vcpu_reply {
 	wire_VcpuResponse message;
-	union { /* what message may point to */
+	void *memory; /* what message may point to, freed once sent; as the next ones */
+	union {
 		union vcpu_state state;
 		uint64_t msrs[LIMIT_MSRS];
 		wire_CpuidEntry cpuid[LIMIT_CPUID_ENTRIES];
+		uint32_t tsc_khz;
 	};
 };
 /* Serve `request` and fill *out_reply, whose error is set too. Not for wait and resume. */

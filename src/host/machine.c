@@ -65,6 +65,8 @@ static void begin_stop(struct plugvm_machine *machine)
 		return;
 	machine->stopping = true;
 	machine->kill_ns = clock_ns() + machine->config.grace_ms * NS_PER_MS;
+	plugvm_plugin_set_end(machine->plugin, machine->result.end, machine->result.value, machine->result.cpu,
+	                      machine->result.text);
 	plugvm_plugin_signal_kill(machine->plugin);
 	machine_cancel_barrier(machine);
 }
@@ -245,7 +247,11 @@ static void machine_loop(struct plugvm_machine *machine)
 static int on_start(void *context)
 {
 	struct plugvm_machine *machine = context;
+	/* Once, since a plugin can ask for ever, and each time costs vCPUs and a line in the log. */
+	if (machine->start_error)
+		return machine->start_error;
 	int result = machine_start_vcpus(machine);
+	machine->start_error = result;
 	bool has_threads = atomic_load(&machine->vcpus[0].running);
 	if (result < 0 && has_threads) {
 		/* Some threads run, and cannot wait for those that do not. */
@@ -301,6 +307,16 @@ static int start_plugin(struct plugvm_machine *machine, struct plugvm_error *out
 	return result;
 }
 
+/* More than this kernel takes would fail at the start, when the plugin has set everything up. */
+static int check_vcpu_count(const struct plugvm_machine *machine, struct plugvm_error *out_error)
+{
+	int most = plugvm_kvm_check_extension(machine->kvm, KVM_CAP_MAX_VCPUS);
+	if (most > 0 && machine->config.vcpu_count > (uint32_t)most)
+		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL,
+		                       "%u vCPUs: this kernel takes at most %d", machine->config.vcpu_count, most);
+	return 0;
+}
+
 static int open_kvm(struct plugvm_machine *machine, struct plugvm_error *out_error)
 {
 	const struct plugvm_machine_config *config = &machine->config;
@@ -309,7 +325,9 @@ static int open_kvm(struct plugvm_machine *machine, struct plugvm_error *out_err
 		result = kvm_from_fd(config->kvm_fd, &machine->kvm, out_error);
 	else
 		result = plugvm_kvm_open(config->kvm_path, &machine->kvm, out_error);
-	return result < 0 ? result : plugvm_vm_new(machine->kvm, &machine->vm, out_error);
+	if (result == 0)
+		result = check_vcpu_count(machine, out_error);
+	return result < 0 ? result : plugvm_vm_new(machine->kvm, config->irqchip, &machine->vm, out_error);
 }
 
 int plugvm_machine_new(const struct plugvm_machine_config *config, struct plugvm_machine **out_machine,
@@ -319,9 +337,9 @@ int plugvm_machine_new(const struct plugvm_machine_config *config, struct plugvm
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL,
 		                       "struct plugvm_machine_config has size %zu, this library's has %zu",
 		                       config->size, sizeof(*config));
-	if (config->vcpu_count == 0 || config->vcpu_count > LIMIT_BASELINE_VCPUS)
+	if (config->vcpu_count == 0 || config->vcpu_count > LIMIT_VCPUS)
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL, "%u vCPUs: it can be 1 to %d",
-		                       config->vcpu_count, LIMIT_BASELINE_VCPUS);
+		                       config->vcpu_count, LIMIT_VCPUS);
 	if (config->kick_signal != 0 && (config->kick_signal < SIGRTMIN || config->kick_signal > SIGRTMAX))
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL,
 		                       "kick signal %d is not a real-time signal", config->kick_signal);

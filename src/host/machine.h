@@ -43,7 +43,8 @@ struct plugvm_machine {
 
 	struct machine_vcpu *vcpus;
 	struct init_barrier barrier;
-	int vcpu_event; /* eventfd: a vCPU is done */
+	int start_error; /* what the first start failed with */
+	int vcpu_event;  /* eventfd: a vCPU is done */
 
 	/* plugvm_machine_stop(), from anywhere. */
 	int stop_event; /* eventfd */

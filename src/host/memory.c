@@ -10,7 +10,9 @@
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
+#include <unistd.h>
 
 #include "base/checked.h"
 #include "base/sys.h"
@@ -121,4 +123,65 @@ int memory_get_dirty_log(struct plugvm_vm *vm, const struct guest_memory *memory
 	*out_bitmap = bitmap;
 	*out_size = size;
 	return 0;
+}
+
+/* Returns 0 if [offset, offset + size) is inside of a memfd that cannot go away and can be written, or -errno. */
+static int check_log_file(int fd, uint64_t peer_offset, size_t size)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0)
+		return -errno;
+	if (!(seals & F_SEAL_SHRINK) || (seals & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE)))
+		return -EPERM;
+	int flags = fcntl(fd, F_GETFL);
+	if (flags < 0)
+		return -errno;
+	if ((flags & O_ACCMODE) != O_RDWR)
+		return -EBADF;
+	struct statfs system;
+	if (fstatfs(fd, &system) < 0)
+		return -errno;
+	if (system.f_type == HUGETLBFS_MAGIC)
+		return -EINVAL; /* whole huge pages are not worth a map of their own */
+	struct stat file;
+	if (sys.fstat(fd, &file) < 0)
+		return -errno;
+	uint64_t end;
+	return checked_add_u64(peer_offset, size, &end) && end <= (uint64_t)file.st_size ? 0 : -EINVAL;
+}
+
+int log_window_init(struct log_window *window, int fd, uint64_t peer_offset, size_t size)
+{
+	int result = check_log_file(fd, peer_offset, size);
+	if (result < 0)
+		return result;
+	size_t before = peer_offset % PAGE_SIZE;
+	void *pages = sys.mmap(NULL, before + size, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+	                       (off_t)(peer_offset - before));
+	if (pages == MAP_FAILED)
+		return -errno;
+	*window = (struct log_window){.pages = pages, .before = before, .size = size};
+	/* EINVAL: older than Linux 5.14, where a shortage shows itself only when the log is written. */
+	if (madvise(pages, before + size, MADV_POPULATE_WRITE) < 0 && errno != EINVAL) {
+		result = -errno;
+		log_window_fini(window);
+	}
+	return result;
+}
+
+int log_window_write(const struct log_window *window, const uint8_t *log)
+{
+	/* By the kernel, to whom a page that the plugin punched and that cannot be had again is an error, no SIGBUS. */
+	struct iovec from = {.iov_base = (void *)log, .iov_len = window->size};
+	struct iovec to = {.iov_base = (uint8_t *)window->pages + window->before, .iov_len = window->size};
+	ssize_t written = process_vm_writev(getpid(), &from, 1, &to, 1, 0);
+	if (written < 0)
+		return -errno;
+	return (size_t)written == window->size ? 0 : -EIO;
+}
+
+void log_window_fini(struct log_window *window)
+{
+	munmap(window->pages, window->before + window->size);
+	window->pages = NULL;
 }

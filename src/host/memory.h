@@ -42,6 +42,25 @@ static inline size_t memory_dirty_log_bytes(const struct guest_memory *memory)
 int memory_get_dirty_log(struct plugvm_vm *vm, const struct guest_memory *memory, uint8_t **out_bitmap,
                          size_t *out_size);
 
+/*
+ * Where in a memfd of the plugin's a dirty log goes. It is mapped: write(2) and fallocate(2) take a lock of the file,
+ * which the plugin can hold for as long as it likes, by a write from memory whose page faults it serves itself.
+ */
+struct log_window {
+	void *pages;
+	size_t before; /* bytes of the first page that are not the log's */
+	size_t size;
+};
+
+/*
+ * Map `size` bytes at `offset` of the plugin's `fd`, and make sure of their pages. -EINVAL: it is no memfd, or too
+ * short; -EPERM: its seals; -EBADF: it is not for reading and writing; others: mmap(2), madvise(2)
+ */
+int log_window_init(struct log_window *window, int fd, uint64_t peer_offset, size_t size);
+/* Write the log, which has the size of the window. Returns 0 or -errno. */
+int log_window_write(const struct log_window *window, const uint8_t *log);
+void log_window_fini(struct log_window *window);
+
 /* Check the request against the memfd and the VM. Errors as crosvm_create_memory() says. */
 int memory_check(const struct plugvm_vm *vm, int fd, const struct memory_request *request);
 

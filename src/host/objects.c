@@ -158,6 +158,27 @@ int objects_get_dirty_log(struct objects *objects, struct plugvm_vm *vm, uint32_
 	return memory_get_dirty_log(vm, &object->memory, out_bitmap, out_size);
 }
 
+int objects_write_dirty_log(struct objects *objects, struct plugvm_vm *vm, uint32_t id, int fd,
+                            uint64_t peer_offset, uint64_t *out_size)
+{
+	const struct object *object = find(objects, id);
+	if (!object || object->kind != OBJECT_MEMORY)
+		return -ENOENT;
+	struct log_window window;
+	int result = log_window_init(&window, fd, peer_offset, memory_dirty_log_bytes(&object->memory));
+	if (result < 0)
+		return result;
+	uint8_t *bitmap;
+	result = memory_get_dirty_log(vm, &object->memory, &bitmap, &window.size);
+	if (result == 0) {
+		result = log_window_write(&window, bitmap);
+		free(bitmap);
+	}
+	*out_size = window.size;
+	log_window_fini(&window);
+	return result;
+}
+
 int objects_destroy(struct objects *objects, struct plugvm_vm *vm, uint32_t id)
 {
 	struct object *object = find(objects, id);

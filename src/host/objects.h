@@ -66,6 +66,13 @@ int objects_create_irq_event(struct objects *objects, struct plugvm_vm *vm, uint
 int objects_get_dirty_log(struct objects *objects, struct plugvm_vm *vm, uint32_t id, size_t limit,
                           uint8_t **out_bitmap, size_t *out_size);
 
+/*
+ * The same, written to the plugin's memfd at `peer_offset`. The log is cleared only once the memfd is known to take it.
+ * Errors as log_window_init() too.
+ */
+int objects_write_dirty_log(struct objects *objects, struct plugvm_vm *vm, uint32_t id, int fd,
+                            uint64_t peer_offset, uint64_t *out_size);
+
 /* Destroy the object with this id; it stays if KVM refuses. -ENOENT: there is none. */
 int objects_destroy(struct objects *objects, struct plugvm_vm *vm, uint32_t id);
 

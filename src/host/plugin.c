@@ -5,11 +5,14 @@
 #include "host/plugin.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/fd.h"
+
+_Static_assert(PLUGVM_VCPUS_MAX == LIMIT_VCPUS && LIMIT_EVENTS == 1024, "plugvm.h says so");
 
 static int check_config(const struct plugvm_plugin_config *config, struct plugvm_error *out_error)
 {
@@ -21,10 +24,9 @@ static int check_config(const struct plugvm_plugin_config *config, struct plugvm
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL, "no plugin was named");
 	if (config->vcpu_count == 0)
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL, "a VM needs at least one vCPU");
-	if (config->vcpu_count > LIMIT_BASELINE_VCPUS)
-		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, E2BIG,
-		                       "%u vCPUs are more than the protocol can hand to a plugin, which is %d",
-		                       config->vcpu_count, LIMIT_BASELINE_VCPUS);
+	if (config->vcpu_count > LIMIT_VCPUS)
+		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL, "%u vCPUs: it can be 1 to %d",
+		                       config->vcpu_count, LIMIT_VCPUS);
 	if (config->tap_count > 0 && (!config->taps || !config->taps[0]))
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL,
 		                       "there is a number of taps and no tap");
@@ -117,6 +119,14 @@ int plugvm_plugin_dispatch(struct plugvm_plugin *plugin, struct plugvm_vm *vm)
 	return session_dispatch(&plugin->session, vm);
 }
 
+void plugvm_plugin_set_end(struct plugvm_plugin *plugin, enum plugvm_end reason, int value, int cpu,
+                           const char *text)
+{
+	struct vm_end *end = &plugin->session.end;
+	*end = (struct vm_end){.is_set = true, .reason = reason, .value = value, .cpu = cpu};
+	snprintf(end->text, sizeof(end->text), "%s", text);
+}
+
 void plugvm_plugin_signal_kill(struct plugvm_plugin *plugin)
 {
 	session_signal_kill(&plugin->session);
@@ -171,46 +181,36 @@ void plugvm_plugin_vcpu_post_run(struct plugvm_plugin_vcpu *pv, struct plugvm_vc
 	link_post_run(pv->link);
 }
 
+static int deliver_access(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu, enum address_space space,
+                          bool is_write, uint64_t address, uint32_t width, void *data, uint32_t size)
+{
+	struct guest_access access = {
+	    .space = space, .is_write = is_write, .address = address, .width = width, .data = data, .size = size};
+	return link_deliver_access(pv->link, vcpu, &access);
+}
+
 int plugvm_plugin_vcpu_io_read(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu, uint16_t address,
                                uint32_t width, void *data, uint32_t size)
 {
-	return link_deliver_access(
-	    pv->link, vcpu,
-	    &(struct guest_access){
-	        .space = ADDRESS_SPACE_PORT, .address = address, .width = width, .data = data, .size = size});
+	return deliver_access(pv, vcpu, ADDRESS_SPACE_PORT, false, address, width, data, size);
 }
 
 int plugvm_plugin_vcpu_io_write(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu, uint16_t address,
                                 uint32_t width, const void *data, uint32_t size)
 {
-	return link_deliver_access(pv->link, vcpu,
-	                           &(struct guest_access){.space = ADDRESS_SPACE_PORT,
-	                                                  .is_write = true,
-	                                                  .address = address,
-	                                                  .width = width,
-	                                                  .data = (uint8_t *)data,
-	                                                  .size = size});
+	return deliver_access(pv, vcpu, ADDRESS_SPACE_PORT, true, address, width, (void *)data, size);
 }
 
 int plugvm_plugin_vcpu_mmio_read(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu, uint64_t address,
                                  void *data, uint32_t size)
 {
-	return link_deliver_access(
-	    pv->link, vcpu,
-	    &(struct guest_access){
-	        .space = ADDRESS_SPACE_MMIO, .address = address, .width = size, .data = data, .size = size});
+	return deliver_access(pv, vcpu, ADDRESS_SPACE_MMIO, false, address, size, data, size);
 }
 
 int plugvm_plugin_vcpu_mmio_write(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu, uint64_t address,
                                   const void *data, uint32_t size)
 {
-	return link_deliver_access(pv->link, vcpu,
-	                           &(struct guest_access){.space = ADDRESS_SPACE_MMIO,
-	                                                  .is_write = true,
-	                                                  .address = address,
-	                                                  .width = size,
-	                                                  .data = (uint8_t *)data,
-	                                                  .size = size});
+	return deliver_access(pv, vcpu, ADDRESS_SPACE_MMIO, true, address, size, (void *)data, size);
 }
 
 int plugvm_plugin_vcpu_hyperv_call(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu, uint64_t input,
@@ -235,7 +235,7 @@ const char *plugvm_plugin_vcpu_fault(const struct plugvm_plugin_vcpu *pv)
 
 size_t plugin_exit_counts(const struct plugvm_plugin *plugin, struct plugvm_exit_count *lines, size_t capacity)
 {
-	const struct counts *counts[LIMIT_BASELINE_VCPUS];
+	const struct counts *counts[LIMIT_VCPUS];
 	for (uint32_t cpu = 0; cpu < plugin->session.vcpu_count; cpu++)
 		counts[cpu] = &plugin->session.links[cpu].counts;
 	return counts_report(counts, plugin->session.vcpu_count, plugin->session.range_names, lines, capacity);

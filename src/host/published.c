@@ -17,7 +17,9 @@ int published_init(struct published *published, uint32_t reader_count, void (*fr
 	/* One value per reader can be held, and one more has just been replaced. */
 	published->retired = calloc((size_t)reader_count + 1, sizeof(void *));
 	if (!published->readers || !published->retired) {
-		published_fini(published);
+		free(published->readers);
+		free(published->retired);
+		memset(published, 0, sizeof(*published));
 		return -ENOMEM;
 	}
 	published->reader_count = reader_count;

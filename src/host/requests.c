@@ -1,26 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The table of what a plugin may ask on a main connection, in which phase and with which fds, and the handlers.
- * Main thread. Values are the plugin's and unchecked until a handler has checked them.
+ * The table of what a plugin may ask on a main connection, in which phase and with which fds, and the handlers of API
+ * 0.22.
  */
+#include "host/requests.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fd.h"
 #include "host/cpuid.h"
-#include "host/session.h"
 #include "kvm/kvm.h"
-
-struct request {
-	struct session *session;
-	struct plugvm_vm *vm; /* not NULL where the rule says needs_vm */
-	const wire_MainRequest *message;
-	struct packet *packet;
-	struct reply *reply;
-};
-
-typedef int request_fn(struct request *request);
 
 static int create_memory(struct request *request)
 {
@@ -131,21 +122,27 @@ static int reserve_range(struct request *request)
 	return result;
 }
 
-static int get_vcpus(struct request *request)
+int request_hand_over_vcpus(struct request *request, uint32_t first, uint32_t end)
 {
-	struct session *session = request->session;
-	/* More would not fit the packet that an original client takes, and it would wait for ever for the rest. */
-	if (session->vcpu_count > LIMIT_BASELINE_VCPUS)
-		return -E2BIG;
-	if (session->links[0].plugin_ends[0] < 0)
-		return -EALREADY;
+	struct vcpu_link *links = request->session->links;
+	for (uint32_t cpu = first; cpu < end; cpu++) {
+		if (links[cpu].plugin_ends[0] < 0)
+			return -EALREADY;
+	}
 	/* The host keeps no copy, so that it sees when the plugin closes a channel. */
 	struct reply *reply = request->reply;
-	for (uint32_t cpu = 0; cpu < session->vcpu_count; cpu++) {
-		reply->fds[reply->fd_count++] = fd_take(&session->links[cpu].plugin_ends[0]);
-		reply->fds[reply->fd_count++] = fd_take(&session->links[cpu].plugin_ends[1]);
+	for (uint32_t cpu = first; cpu < end; cpu++) {
+		reply->fds[reply->fd_count++] = fd_take(&links[cpu].plugin_ends[0]);
+		reply->fds[reply->fd_count++] = fd_take(&links[cpu].plugin_ends[1]);
 	}
 	return 0;
+}
+
+static int get_vcpus(struct request *request)
+{
+	/* More would not fit the packet that an original client takes, and it would wait for ever for the rest. */
+	uint32_t count = request->session->vcpu_count;
+	return count > LIMIT_BASELINE_VCPUS ? -E2BIG : request_hand_over_vcpus(request, 0, count);
 }
 
 static int start(struct request *request)
@@ -307,6 +304,16 @@ static const struct request_rule {
     {REQUEST(start), PHASE_ANY, 0, false, start},
     {REQUEST(set_call_hint), PHASE_ANY, 0, false, set_call_hint},
     {REQUEST(dirty_log), PHASE_ANY, 0, true, dirty_log},
+    {REQUEST(features), PHASE_ANY, 0, false, request_features},
+    {REQUEST(get_vcpus_from), PHASE_ANY, 0, false, request_get_vcpus_from},
+    {REQUEST(create_ext), PHASE_ANY, 0, true, request_create_ext},
+    {REQUEST(get_cpuid), PHASE_ANY, 0, true, request_get_cpuid},
+    {REQUEST(dirty_log_to), PHASE_ANY, 1, true, request_dirty_log_to},
+    {REQUEST(pause_set), PHASE_ANY, 0, false, request_pause_set},
+    {REQUEST(signal_msi), PHASE_ANY, 0, true, request_signal_msi},
+    {REQUEST(subscribe_exits), PHASE_ANY, 0, false, request_subscribe_exits},
+    {REQUEST(set_msr_filter), PHASE_ANY, 0, true, request_set_msr_filter},
+    {REQUEST(get_end), PHASE_ANY, 0, false, request_get_end},
 #undef REQUEST
 };
 

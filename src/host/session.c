@@ -11,10 +11,11 @@
 #include <sys/eventfd.h>
 
 #include "base/fd.h"
+#include "base/foreign.h"
 #include "base/sys.h"
 
-/* Room for all that can come, so that the kernel has none to close in this thread in a way of its own. */
-#define RECEIVE_FDS PACKET_FDS_MAX
+/* More were refused before they were received. */
+#define RECEIVE_FDS LIMIT_PACKET_FDS
 
 /* How long a dispatch may go on: requests may be slow, and the caller has other work, such as to stop. */
 #define DISPATCH_NS UINT64_C(20000000)
@@ -70,6 +71,7 @@ static int init_links(struct session *session, const struct plugvm_plugin_config
 		                       config->answer_timeout_ms, measure);
 		if (result < 0)
 			return result;
+		session->links[cpu].exits_wanted = &session->exits_wanted;
 		session->vcpu_count++;
 	}
 	return 0;
@@ -87,6 +89,7 @@ int session_init(struct session *session, const struct plugvm_plugin_config *con
 	rate_init(&session->peer_log_rate, LIMIT_LOG_LINES_PER_SECOND, LIMIT_LOG_LINES_BURST);
 	atomic_init(&session->started, false);
 	atomic_init(&session->dying, false);
+	atomic_init(&session->exits_wanted, 0);
 	session->notifier.armed = -1;
 
 	int result = 0;
@@ -119,33 +122,40 @@ int session_init(struct session *session, const struct plugvm_plugin_config *con
 	return result;
 }
 
-/*
- * Close a connection. What the plugin has queued may hold fds, which are taken out and closed with care. Bounded by what
- * the socket's buffer holds, since nothing can be added after the shutdown.
- */
+/* End a connection and give its socket away, to foreign_close(): what the plugin has queued may hold fds. */
+static int take_connection(struct session *session, int *connection)
+{
+	shutdown(*connection, SHUT_RDWR);
+	/* Not left to close(2): a child of the embedder's may hold the same open file. */
+	sys.epoll_ctl(session->epoll, EPOLL_CTL_DEL, *connection, NULL);
+	return fd_take(connection);
+}
+
 static void close_connection(struct session *session, int *connection)
 {
 	if (*connection < 0)
 		return;
-	shutdown(*connection, SHUT_RDWR);
-	int fds[RECEIVE_FDS];
-	struct packet packet = {
-	    .data = session->request, .capacity = LIMIT_REQUEST_BYTES, .fds = fds, .fd_capacity = RECEIVE_FDS};
-	while (session->request && packet_recv(*connection, &packet, MSG_DONTWAIT) == 0) {
-		bool is_end = packet.size == 0 && packet.fd_count == 0;
-		packet_fini(&packet);
-		if (is_end)
-			break;
+	int socket = take_connection(session, connection);
+	foreign_close(&socket, 1);
+}
+
+/* Close every socket that the plugin could send to; all at once, since each may hang. */
+static void close_sockets(struct session *session)
+{
+	int sockets[LIMIT_CONNECTIONS + 2 * LIMIT_VCPUS];
+	size_t count = 0;
+	for (size_t i = 0; i < session->connection_count; i++)
+		sockets[count++] = take_connection(session, &session->connections[i]);
+	for (uint32_t cpu = 0; cpu < session->vcpu_count; cpu++) {
+		sockets[count++] = fd_take(&session->links[cpu].requests);
+		sockets[count++] = fd_take(&session->links[cpu].events);
 	}
-	/* Not left to close(2): a child of the embedder's may hold the same open file. */
-	sys.epoll_ctl(session->epoll, EPOLL_CTL_DEL, *connection, NULL);
-	fd_close(connection);
+	foreign_close(sockets, count);
 }
 
 void session_fini(struct session *session, struct plugvm_vm *vm)
 {
-	for (size_t i = 0; i < session->connection_count; i++)
-		close_connection(session, &session->connections[i]);
+	close_sockets(session);
 	session->connection_count = 0;
 	for (uint32_t cpu = 0; cpu < session->vcpu_count; cpu++)
 		link_fini(&session->links[cpu]);
@@ -205,6 +215,11 @@ int session_handle(struct session *session, size_t index, struct plugvm_vm *vm)
 	if (index >= session->connection_count)
 		return -EINVAL;
 	int connection = session->connections[index];
+	if (packet_brings_more_fds(connection, LIMIT_PACKET_FDS)) {
+		/* They stay in the queue, and are closed with it (foreign_close()). */
+		log_peer(session, "a request came with too many fds", EINVAL);
+		return -EPROTO;
+	}
 	int fds[RECEIVE_FDS];
 	struct packet packet = {
 	    .data = session->request, .capacity = LIMIT_REQUEST_BYTES, .fds = fds, .fd_capacity = RECEIVE_FDS};

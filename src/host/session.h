@@ -27,6 +27,15 @@ enum phase {
 };
 #define PHASE_ANY (PHASE_SETUP | PHASE_RUNNING | PHASE_DYING)
 
+/* Why the VM ends, for a plugin that asks. */
+struct vm_end {
+	bool is_set;
+	enum plugvm_end reason;
+	int value;
+	int cpu; /* -1: none */
+	char text[256];
+};
+
 struct session {
 	uint32_t vcpu_count;
 	int (*start)(void *context);
@@ -51,6 +60,9 @@ struct session {
 	struct vcpu_link *links; /* vcpu_count */
 	struct range_names *range_names;
 	const struct plugvm_tap *tap; /* the first of the configuration; NULL: none */
+	atomic_uint exits_wanted;     /* WIRE_EXIT_*: what the plugin asked for */
+	bool msr_unknown_exits;       /* msr_filter_set() */
+	struct vm_end end;
 };
 
 /*
@@ -81,7 +93,7 @@ int session_add_connection(struct session *session, int *out_plugin_socket);
 
 /* ---- requests.c ---- */
 
-#define REPLY_FDS_MAX (2 * LIMIT_BASELINE_VCPUS)
+#define REPLY_FDS_MAX (2 * LIMIT_VCPUS_PER_REPLY)
 
 /* The answer to a request, made by a handler. */
 struct reply {

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/if_arp.h>
 #include <linux/if_tun.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,7 +67,7 @@ static int open_tap(const char *name, struct plugvm_tap **out_tap, struct plugvm
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, ENAMETOOLONG,
 		                       "the name of an interface has at most %d characters, not '%s'",
 		                       IFNAMSIZ - 1, name);
-	strcpy(interface.ifr_name, name);
+	memcpy(interface.ifr_name, name, strlen(name) + 1);
 	FD_AUTO fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, errno, "/dev/net/tun");
@@ -80,6 +81,9 @@ static int open_tap(const char *name, struct plugvm_tap **out_tap, struct plugvm
 
 int plugvm_tap_open(const char *name, struct plugvm_tap **out_tap, struct plugvm_error *out_error)
 {
+	/* TUNSETIFF would make one. */
+	if (strlen(name) < IFNAMSIZ && if_nametoindex(name) == 0)
+		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, errno, "tap %s", name);
 	return open_tap(name, out_tap, out_error);
 }
 
@@ -127,7 +131,7 @@ int plugvm_tap_new(uint32_t address, uint32_t netmask, const uint8_t mac[6], str
 		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, -control, "a socket for interfaces");
 	struct plugvm_tap *tap = NULL;
 	int result = open_tap("vmtap%d", &tap, out_error);
-	if (result < 0)
+	if (result < 0 || !tap)
 		return result;
 	result = configure(control, tap->name, address, netmask, mac);
 	if (result < 0) {
@@ -135,6 +139,7 @@ int plugvm_tap_new(uint32_t address, uint32_t netmask, const uint8_t mac[6], str
 		plugvm_tap_free(&tap);
 		return result;
 	}
+	tap->is_made = true;
 	*out_tap = tap;
 	return 0;
 }
@@ -148,6 +153,9 @@ void plugvm_tap_free(struct plugvm_tap **tap)
 {
 	if (!*tap)
 		return;
+	/* A plugin may have told it to stay, with an owner of its choice who could open it again. */
+	if ((*tap)->is_made)
+		ioctl((*tap)->fd, TUNSETPERSIST, 0L);
 	fd_close(&(*tap)->fd);
 	free(*tap);
 	*tap = NULL;

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A network tap that the operator gives to a plugin: plugvm_tap_...() of plugvm.h, and what the host asks of one. Main
- * thread. The plugin gets a duplicate of the fd: it may change its flags and read or write packets, nothing else.
+ * thread. The plugin gets a duplicate of the fd: it reads and writes packets, and may change what the kernel lets the holder
+ * of a tap's fd change without a privilege: its MAC address, its owner, and that it outlives its fds.
  */
 #ifndef PLUGVM_HOST_TAP_H
 #define PLUGVM_HOST_TAP_H
 
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 
 #include "plugvm.h"
 
 struct plugvm_tap {
 	int fd;
+	bool is_made; /* by us, and goes when we do */
 	char name[IFNAMSIZ];
 };
 

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The table of what a plugin may ask on a vCPU channel while an event waits for its answer, and the handlers. vCPU
- * thread. Values are the plugin's and unchecked until a handler has checked them.
+ * The table of what a plugin may ask on a vCPU channel while an event waits for its answer, and the handlers of API
+ * 0.22.
  */
+#include "host/vcpu_requests.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "host/cpuid.h"
-#include "host/link.h"
 #include "kvm/kvm.h"
-
-typedef int vcpu_request_fn(struct plugvm_vcpu *vcpu, const wire_VcpuRequest *request, struct vcpu_reply *reply);
 
 static int get_state(struct plugvm_vcpu *vcpu, const wire_VcpuRequest *request, struct vcpu_reply *reply)
 {
@@ -63,10 +62,8 @@ static int get_msrs(struct plugvm_vcpu *vcpu, const wire_VcpuRequest *request, s
 	return 0;
 }
 
-static int set_msrs(struct plugvm_vcpu *vcpu, const wire_VcpuRequest *request, struct vcpu_reply *reply)
+int vcpu_set_msrs(struct plugvm_vcpu *vcpu, const struct wire_array *peer_entries)
 {
-	(void)reply;
-	const struct wire_array *peer_entries = &request->message.set_msrs.entries;
 	int result = check_count(peer_entries, LIMIT_MSRS);
 	if (result < 0)
 		return result;
@@ -78,7 +75,14 @@ static int set_msrs(struct plugvm_vcpu *vcpu, const wire_VcpuRequest *request, s
 		msrs.header.entries[i].index = entries[i].index;
 		msrs.header.entries[i].data = entries[i].data;
 	}
-	int count = kvm_vcpu_set_msrs(vcpu, &msrs.header);
+	return kvm_vcpu_set_msrs(vcpu, &msrs.header);
+}
+
+static int set_msrs(struct plugvm_vcpu *vcpu, const wire_VcpuRequest *request, struct vcpu_reply *reply)
+{
+	(void)reply;
+	const struct wire_array *peer_entries = &request->message.set_msrs.entries;
+	int count = vcpu_set_msrs(vcpu, peer_entries);
 	if (count < 0)
 		return count;
 	/* KVM stopped at one that it refuses: this reply cannot say which. */
@@ -134,6 +138,15 @@ static const struct vcpu_request_rule {
     {wire_VcpuRequest_set_cpuid_tag, wire_VcpuResponse_set_cpuid_tag, set_cpuid},
     {wire_VcpuRequest_get_hyperv_cpuid_tag, wire_VcpuResponse_get_hyperv_cpuid_tag, get_hyperv_cpuid},
     {wire_VcpuRequest_enable_capability_tag, wire_VcpuResponse_enable_capability_tag, enable_capability},
+    {wire_VcpuRequest_set_msrs_counted_tag, wire_VcpuResponse_set_msrs_counted_tag, vcpu_request_set_msrs_counted},
+    {wire_VcpuRequest_set_cpuid_raw_tag, wire_VcpuResponse_set_cpuid_raw_tag, vcpu_request_set_cpuid_raw},
+    {wire_VcpuRequest_get_ext_state_tag, wire_VcpuResponse_get_ext_state_tag, vcpu_request_get_ext_state},
+    {wire_VcpuRequest_set_ext_state_tag, wire_VcpuResponse_set_ext_state_tag, vcpu_request_set_ext_state},
+    {wire_VcpuRequest_interrupt_tag, wire_VcpuResponse_interrupt_tag, vcpu_request_interrupt},
+    {wire_VcpuRequest_nmi_tag, wire_VcpuResponse_nmi_tag, vcpu_request_nmi},
+    {wire_VcpuRequest_request_irq_window_tag, wire_VcpuResponse_request_irq_window_tag, vcpu_request_irq_window},
+    {wire_VcpuRequest_set_guest_debug_tag, wire_VcpuResponse_set_guest_debug_tag, vcpu_request_set_guest_debug},
+    {wire_VcpuRequest_translate_tag, wire_VcpuResponse_translate_tag, vcpu_request_translate},
 };
 
 static const struct vcpu_request_rule *find_rule(pb_size_t request)
@@ -148,6 +161,7 @@ static const struct vcpu_request_rule *find_rule(pb_size_t request)
 void vcpu_request_serve(struct plugvm_vcpu *vcpu, const wire_VcpuRequest *request, struct vcpu_reply *out_reply)
 {
 	memset(&out_reply->message, 0, sizeof(out_reply->message));
+	out_reply->memory = NULL;
 	const struct vcpu_request_rule *rule = find_rule(request->which_message);
 	int result = !rule ? -ENOTTY : !vcpu ? -ENODEV : rule->serve(vcpu, request, out_reply);
 	out_reply->message.error = result < 0 ? -result : 0;

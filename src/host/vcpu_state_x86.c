@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define RFLAGS_IF 0x200 /* interrupts are enabled */
+
 int vcpu_state_get(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set, union vcpu_state *out_state,
                    size_t *out_size)
 {
@@ -28,13 +30,15 @@ int vcpu_state_get(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set,
 	return -EINVAL;
 }
 
-/* Copy the bytes, which have no alignment, into the struct at `out`; -EINVAL if the length is not just its size. */
-static int unpack(struct wire_bytes peer_state, void *out, size_t size)
+/* KVM said at the last exit whether the guest can take an interrupt; with these registers it cannot. */
+static void note_interruptibility(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet set,
+                                  const union vcpu_state *state)
 {
-	if (peer_state.size != size)
-		return -EINVAL;
-	memcpy(out, peer_state.data, size);
-	return 0;
+	bool masked = set == wire_VcpuRequest_StateSet_REGS && !(state->regs.rflags & RFLAGS_IF);
+	bool busy = set == wire_VcpuRequest_StateSet_EVENTS &&
+	            (state->events.interrupt.injected || state->events.interrupt.shadow);
+	if (masked || busy)
+		plugvm_vcpu_exit(vcpu)->ready_for_interrupt_injection = 0;
 }
 
 int vcpu_state_set(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set, struct wire_bytes peer_state)
@@ -42,10 +46,12 @@ int vcpu_state_set(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set,
 	union vcpu_state state;
 	int result;
 	switch (peer_set) {
-#define SET(SET, name)                                                        \
-	case wire_VcpuRequest_StateSet_##SET:                                 \
-		result = unpack(peer_state, &state.name, sizeof(state.name)); \
-		return result < 0 ? result : plugvm_vcpu_set_##name(vcpu, &state.name)
+#define SET(SET, name)                                                                   \
+	case wire_VcpuRequest_StateSet_##SET:                                            \
+		result = wire_bytes_unpack(peer_state, &state.name, sizeof(state.name)); \
+		if (result == 0)                                                         \
+			result = plugvm_vcpu_set_##name(vcpu, &state.name);              \
+		break
 		SET(REGS, regs);
 		SET(SREGS, sregs);
 		SET(FPU, fpu);
@@ -55,8 +61,12 @@ int vcpu_state_set(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set,
 		SET(XCREGS, xcrs);
 		SET(EVENTS, events);
 #undef SET
+	default:
+		return -EINVAL;
 	}
-	return -EINVAL;
+	if (result == 0)
+		note_interruptibility(vcpu, peer_set, &state);
+	return result;
 }
 
 int vcpu_state_set_registers(struct plugvm_vcpu *vcpu, const wire_VcpuRequest_Resume *peer_resume)
@@ -71,11 +81,11 @@ int vcpu_state_set_registers(struct plugvm_vcpu *vcpu, const wire_VcpuRequest_Re
 	/* All lengths before the first change. */
 	int result = 0;
 	if (has_regs)
-		result = unpack(peer_resume->regs, &regs, sizeof(regs));
+		result = wire_bytes_unpack(peer_resume->regs, &regs, sizeof(regs));
 	if (result == 0 && has_sregs)
-		result = unpack(peer_resume->sregs, &sregs, sizeof(sregs));
+		result = wire_bytes_unpack(peer_resume->sregs, &sregs, sizeof(sregs));
 	if (result == 0 && has_debugregs)
-		result = unpack(peer_resume->debugregs, &debugregs, sizeof(debugregs));
+		result = wire_bytes_unpack(peer_resume->debugregs, &debugregs, sizeof(debugregs));
 	if (result < 0)
 		return result;
 

@@ -12,33 +12,28 @@
 #include "wire/limits.h"
 
 /* PICs and IOAPIC are one ioctl of KVM, told apart by a number. */
-static int get_chip(struct plugvm_vm *vm, uint32_t id, struct kvm_irqchip *out_chip)
-{
-	memset(out_chip, 0, sizeof(*out_chip));
-	out_chip->chip_id = id;
-	return kvm_vm_get_irqchip(vm, out_chip);
-}
+static const struct {
+	uint32_t id;
+	size_t size;
+} chips[] = {
+    [wire_MainRequest_StateSet_PIC0] = {KVM_IRQCHIP_PIC_MASTER, sizeof(struct kvm_pic_state)},
+    [wire_MainRequest_StateSet_PIC1] = {KVM_IRQCHIP_PIC_SLAVE, sizeof(struct kvm_pic_state)},
+    [wire_MainRequest_StateSet_IOAPIC] = {KVM_IRQCHIP_IOAPIC, sizeof(struct kvm_ioapic_state)},
+};
 
 int vm_state_get(struct plugvm_vm *vm, wire_MainRequest_StateSet peer_set, union vm_state *out_state,
                  size_t *out_size)
 {
-	struct kvm_irqchip chip;
-	int result;
 	switch (peer_set) {
 	case wire_MainRequest_StateSet_PIC0:
 	case wire_MainRequest_StateSet_PIC1:
-		result = get_chip(vm,
-		                  peer_set == wire_MainRequest_StateSet_PIC0 ? KVM_IRQCHIP_PIC_MASTER
-		                                                             : KVM_IRQCHIP_PIC_SLAVE,
-		                  &chip);
-		out_state->pic = chip.chip.pic;
-		*out_size = sizeof(out_state->pic);
+	case wire_MainRequest_StateSet_IOAPIC: {
+		struct kvm_irqchip chip = {.chip_id = chips[peer_set].id};
+		int result = kvm_vm_get_irqchip(vm, &chip);
+		*out_size = chips[peer_set].size;
+		memcpy(out_state, &chip.chip, *out_size);
 		return result;
-	case wire_MainRequest_StateSet_IOAPIC:
-		result = get_chip(vm, KVM_IRQCHIP_IOAPIC, &chip);
-		out_state->ioapic = chip.chip.ioapic;
-		*out_size = sizeof(out_state->ioapic);
-		return result;
+	}
 	case wire_MainRequest_StateSet_PIT:
 		*out_size = sizeof(out_state->pit);
 		return kvm_vm_get_pit(vm, &out_state->pit);
@@ -49,36 +44,23 @@ int vm_state_get(struct plugvm_vm *vm, wire_MainRequest_StateSet peer_set, union
 	return -EINVAL;
 }
 
-/* Copy the bytes, which have no alignment, into the struct at `out`; -EINVAL if the length is not just its size.
- */
-static int unpack(struct wire_bytes peer_state, void *out, size_t size)
-{
-	if (peer_state.size != size)
-		return -EINVAL;
-	memcpy(out, peer_state.data, size);
-	return 0;
-}
-
 int vm_state_set(struct plugvm_vm *vm, wire_MainRequest_StateSet peer_set, struct wire_bytes peer_state)
 {
-	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_IOAPIC};
 	union vm_state state;
 	int result;
 	switch (peer_set) {
 	case wire_MainRequest_StateSet_PIC0:
 	case wire_MainRequest_StateSet_PIC1:
-		chip.chip_id = peer_set == wire_MainRequest_StateSet_PIC0 ? KVM_IRQCHIP_PIC_MASTER
-		                                                          : KVM_IRQCHIP_PIC_SLAVE;
-		result = unpack(peer_state, &chip.chip.pic, sizeof(chip.chip.pic));
+	case wire_MainRequest_StateSet_IOAPIC: {
+		struct kvm_irqchip chip = {.chip_id = chips[peer_set].id};
+		result = wire_bytes_unpack(peer_state, &chip.chip, chips[peer_set].size);
 		return result < 0 ? result : kvm_vm_set_irqchip(vm, &chip);
-	case wire_MainRequest_StateSet_IOAPIC:
-		result = unpack(peer_state, &chip.chip.ioapic, sizeof(chip.chip.ioapic));
-		return result < 0 ? result : kvm_vm_set_irqchip(vm, &chip);
+	}
 	case wire_MainRequest_StateSet_PIT:
-		result = unpack(peer_state, &state.pit, sizeof(state.pit));
+		result = wire_bytes_unpack(peer_state, &state.pit, sizeof(state.pit));
 		return result < 0 ? result : kvm_vm_set_pit(vm, &state.pit);
 	case wire_MainRequest_StateSet_CLOCK:
-		result = unpack(peer_state, &state.clock, sizeof(state.clock));
+		result = wire_bytes_unpack(peer_state, &state.clock, sizeof(state.clock));
 		return result < 0 ? result : kvm_vm_set_clock(vm, &state.clock);
 	}
 	return -EINVAL;

@@ -114,19 +114,22 @@ int plugvm_kvm_check_extension(struct plugvm_kvm *kvm, unsigned int extension)
 	return kvm_ioctl_number(kvm->fd, KVM_CHECK_EXTENSION, extension);
 }
 
-static int vm_wrap(struct plugvm_kvm *kvm, int fd, struct plugvm_vm **out_vm, struct plugvm_error *out_error)
+static int vm_wrap(struct plugvm_kvm *kvm, int fd, enum plugvm_irqchip irqchip, struct plugvm_vm **out_vm,
+                   struct plugvm_error *out_error)
 {
 	struct plugvm_vm *vm = calloc(1, sizeof(*vm));
 	if (!vm)
 		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, ENOMEM, "making a VM");
 	vm->kvm = kvm;
 	vm->fd = fd;
+	vm->irqchip = irqchip;
 	vm->address_bits = kvm_arch_address_bits(kvm);
 	*out_vm = vm;
 	return 0;
 }
 
-int plugvm_vm_new(struct plugvm_kvm *kvm, struct plugvm_vm **out_vm, struct plugvm_error *out_error)
+int plugvm_vm_new(struct plugvm_kvm *kvm, enum plugvm_irqchip irqchip, struct plugvm_vm **out_vm,
+                  struct plugvm_error *out_error)
 {
 	FD_AUTO fd = -1;
 	do {
@@ -137,7 +140,7 @@ int plugvm_vm_new(struct plugvm_kvm *kvm, struct plugvm_vm **out_vm, struct plug
 		return error_set(out_error, PLUGVM_ERROR_KVM, -fd, "KVM_CREATE_VM");
 
 	struct plugvm_vm *vm = NULL;
-	int result = vm_wrap(kvm, fd, &vm, out_error);
+	int result = vm_wrap(kvm, fd, irqchip, &vm, out_error);
 	if (result < 0)
 		return result;
 	fd_take(&fd);
@@ -152,7 +155,7 @@ int plugvm_vm_new(struct plugvm_kvm *kvm, struct plugvm_vm **out_vm, struct plug
 
 int plugvm_vm_adopt(struct plugvm_kvm *kvm, int fd, struct plugvm_vm **out_vm, struct plugvm_error *out_error)
 {
-	return vm_wrap(kvm, fd, out_vm, out_error);
+	return vm_wrap(kvm, fd, PLUGVM_IRQCHIP_KERNEL, out_vm, out_error);
 }
 
 void plugvm_vm_free(struct plugvm_vm **vm)
@@ -199,6 +202,7 @@ static int vcpu_wrap(const struct plugvm_vm *vm, uint32_t id, int fd, struct plu
 	struct plugvm_vcpu *vcpu = calloc(1, sizeof(*vcpu));
 	if (!vcpu)
 		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, ENOMEM, "making vCPU %u", id);
+	vcpu->vm = vm;
 	vcpu->run_size = vm->kvm->run_size;
 	vcpu->run = kvm_backend.map(fd, vcpu->run_size);
 	if (vcpu->run == MAP_FAILED) {
@@ -260,28 +264,14 @@ void plugvm_vcpu_set_immediate_exit(struct plugvm_vcpu *vcpu, bool on)
 	__atomic_store_n(&vcpu->run->immediate_exit, on, __ATOMIC_SEQ_CST);
 }
 
-int kvm_vm_ioeventfd(struct plugvm_vm *vm, struct kvm_ioeventfd *event)
-{
-	return kvm_ioctl(vm->fd, KVM_IOEVENTFD, event);
-}
-
-int kvm_vm_irqfd(struct plugvm_vm *vm, struct kvm_irqfd *event)
-{
-	return kvm_ioctl(vm->fd, KVM_IRQFD, event);
-}
-
 int kvm_vm_irq_line(struct plugvm_vm *vm, uint32_t gsi, bool level)
 {
 	struct kvm_irq_level line = {.irq = gsi, .level = level};
 	return kvm_ioctl(vm->fd, KVM_IRQ_LINE, &line);
 }
 
-int kvm_vm_set_gsi_routing(struct plugvm_vm *vm, struct kvm_irq_routing *routing)
-{
-	return kvm_ioctl(vm->fd, KVM_SET_GSI_ROUTING, routing);
-}
-
-int kvm_vm_get_dirty_log(struct plugvm_vm *vm, struct kvm_dirty_log *log)
-{
-	return kvm_ioctl(vm->fd, KVM_GET_DIRTY_LOG, log);
-}
+KVM_CALL(kvm_vm_ioeventfd, struct plugvm_vm, kvm_ioeventfd, KVM_IOEVENTFD)
+KVM_CALL(kvm_vm_irqfd, struct plugvm_vm, kvm_irqfd, KVM_IRQFD)
+KVM_CALL(kvm_vm_set_gsi_routing, struct plugvm_vm, kvm_irq_routing, KVM_SET_GSI_ROUTING)
+KVM_CALL(kvm_vm_get_dirty_log, struct plugvm_vm, kvm_dirty_log, KVM_GET_DIRTY_LOG)
+KVM_CALL(kvm_vm_signal_msi, struct plugvm_vm, kvm_msi, KVM_SIGNAL_MSI)

@@ -6,6 +6,7 @@
 #include "plugin/channel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -139,12 +140,45 @@ static ssize_t read_from_pipe(int fd, uint8_t *buffer, size_t room)
 	return size < 0 ? -errno : size;
 }
 
-static int receive_more(struct channel *channel)
+/* What is left until the deadline; nothing if it has passed. */
+static struct timespec time_left(const struct timespec *deadline)
+{
+	struct timespec now, left = {0};
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	if (now.tv_sec > deadline->tv_sec || (now.tv_sec == deadline->tv_sec && now.tv_nsec >= deadline->tv_nsec))
+		return left;
+	left.tv_sec = deadline->tv_sec - now.tv_sec;
+	left.tv_nsec = deadline->tv_nsec - now.tv_nsec;
+	if (left.tv_nsec < 0) {
+		left.tv_sec--;
+		left.tv_nsec += 1000000000;
+	}
+	return left;
+}
+
+/* Wait until there is something to read, or the end of it. */
+static int await_input(const struct channel *channel, const struct timespec *deadline)
+{
+	struct pollfd poller = {.fd = channel->read_fd, .events = POLLIN};
+	int count;
+	do {
+		struct timespec left = time_left(deadline);
+		count = ppoll(&poller, 1, &left, NULL);
+	} while (count < 0 && errno == EINTR);
+	if (count < 0)
+		return -errno;
+	return count == 0 ? -EAGAIN : 0;
+}
+
+static int receive_more(struct channel *channel, const struct timespec *deadline)
 {
 	uint8_t *end = channel->buffers->received + channel->used;
 	size_t room = sizeof(channel->buffers->received) - channel->used;
 	if (room == 0)
 		return channel_break(channel, -EPROTO);
+	int error = deadline ? await_input(channel, deadline) : 0;
+	if (error)
+		return error;
 	ssize_t size;
 	do {
 		size = channel->read_is_socket ? receive_packet(channel->read_fd, end, room)
@@ -156,22 +190,33 @@ static int receive_more(struct channel *channel)
 	return 0;
 }
 
+/* Find the frame that begins at `at`. -EAGAIN: it is not all there yet. */
+static int find_frame(const struct channel *channel, size_t at, struct wire_bytes *out_body)
+{
+	const uint8_t *data = channel->buffers->received + at;
+	size_t size = channel->used - at;
+	uint32_t body_size;
+	ssize_t header_size = wire_frame_parse(data, size, &body_size);
+	if (header_size < 0 || (header_size > 0 && body_size > LIMIT_VCPU_RESPONSE_BYTES))
+		return -EPROTO;
+	if (header_size == 0 || size - (size_t)header_size < body_size)
+		return -EAGAIN;
+	out_body->data = data + header_size;
+	out_body->size = body_size;
+	return 0;
+}
+
 /* Wait until the frame that begins at `at` is there. */
-static int complete_frame(struct channel *channel, size_t at, struct wire_bytes *out_body)
+static int complete_frame(struct channel *channel, size_t at, const struct timespec *deadline,
+                          struct wire_bytes *out_body)
 {
 	for (;;) {
-		const uint8_t *data = channel->buffers->received + at;
-		size_t size = channel->used - at;
-		uint32_t body_size;
-		ssize_t header_size = wire_frame_parse(data, size, &body_size);
-		if (header_size < 0 || (header_size > 0 && body_size > LIMIT_VCPU_RESPONSE_BYTES))
-			return channel_break(channel, -EPROTO);
-		if (header_size > 0 && size - (size_t)header_size >= body_size) {
-			out_body->data = data + header_size;
-			out_body->size = body_size;
+		int error = find_frame(channel, at, out_body);
+		if (error == -EPROTO)
+			return channel_break(channel, error);
+		if (!error)
 			return 0;
-		}
-		int error = receive_more(channel);
+		error = receive_more(channel, deadline);
 		if (error)
 			return error;
 	}
@@ -187,21 +232,21 @@ static void remove_taken(struct channel *channel)
 	channel->taken_size = 0;
 }
 
-static int take_message(struct channel *channel, bool want_reply, const struct wire_arena *elements,
-                        wire_VcpuResponse *out_response)
+static int take_message(struct channel *channel, bool want_reply, const struct timespec *deadline,
+                        const struct wire_arena *elements, wire_VcpuResponse *out_response)
 {
 	if (channel->broken)
 		return channel->broken;
 	remove_taken(channel);
 	for (size_t at = 0;;) {
 		struct wire_bytes body = {NULL, 0};
-		int error = complete_frame(channel, at, &body);
+		int error = complete_frame(channel, at, deadline, &body);
 		if (error)
 			return error;
 		if (wire_decode_vcpu_response(body.data, body.size, elements, out_response) < 0)
 			return channel_break(channel, -EPROTO);
 		size_t end = (size_t)(body.data - channel->buffers->received) + body.size;
-		if (!want_reply || out_response->which_message != wire_VcpuResponse_wait_tag) {
+		if (!want_reply || !channel_is_event(out_response)) {
 			channel->taken_at = at;
 			channel->taken_size = end - at;
 			return 0;
@@ -210,12 +255,23 @@ static int take_message(struct channel *channel, bool want_reply, const struct w
 	}
 }
 
-int channel_next(struct channel *channel, wire_VcpuResponse *out_response)
+int channel_next(struct channel *channel, const struct timespec *deadline, const struct wire_arena *elements,
+                 wire_VcpuResponse *out_response)
 {
-	return take_message(channel, false, NULL, out_response);
+	return take_message(channel, false, deadline, elements, out_response);
 }
 
 int channel_next_reply(struct channel *channel, const struct wire_arena *elements, wire_VcpuResponse *out_response)
 {
-	return take_message(channel, true, elements, out_response);
+	return take_message(channel, true, NULL, elements, out_response);
+}
+
+bool channel_is_ready(const struct channel *channel)
+{
+	if (channel->broken)
+		return true;
+	/* What stands before a frame that was handed out are whole events. */
+	size_t first = channel->taken_at > 0 ? 0 : channel->taken_size;
+	struct wire_bytes body;
+	return find_frame(channel, first, &body) != -EAGAIN;
 }

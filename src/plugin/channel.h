@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "wire/codec.h"
 
@@ -53,14 +54,27 @@ int channel_send(struct channel *channel, const wire_VcpuRequest *request);
 
 /*
  * Take the oldest message: of all, or of those that are no event, while the events before it stay for
- * channel_next(). Blocks until there is one; restarts when a signal interrupts it. `bytes` of the message are
- * valid until the next call. Returns 0, or a negative errno, after which the channel is broken:
+ * channel_next(). Blocks until there is one, or until `deadline` of CLOCK_MONOTONIC (NULL: for ever); restarts when a
+ * signal interrupts it. Repeated elements go to `elements` (NULL: nowhere), `bytes` of the message are valid until the
+ * next call. Returns 0; or -EAGAIN if the deadline passed, and what had come of a message stays; or another negative
+ * errno, after which the channel is broken:
  *   -ECONNRESET  the host is gone
  *   -EPROTO      what came is no message, is longer than LIMIT_VCPU_RESPONSE_BYTES or brings fds; or more
  *                events came unasked than are kept
  */
-int channel_next(struct channel *channel, wire_VcpuResponse *out_response);
+int channel_next(struct channel *channel, const struct timespec *deadline, const struct wire_arena *elements,
+                 wire_VcpuResponse *out_response);
 int channel_next_reply(struct channel *channel, const struct wire_arena *elements,
                        wire_VcpuResponse *out_response);
+
+/* True for the messages that come unasked. */
+static inline bool channel_is_event(const wire_VcpuResponse *response)
+{
+	return response->which_message == wire_VcpuResponse_wait_tag ||
+	       response->which_message == wire_VcpuResponse_event_tag;
+}
+
+/* True if channel_next() would return without looking at the channel: it is broken, or a message is here already. */
+bool channel_is_ready(const struct channel *channel);
 
 #endif

@@ -14,11 +14,9 @@
 #include "base/fd.h"
 #include "base/packet.h"
 #include "base/sys.h"
+#include "plugin/info.h"
 #include "plugin/peer.h"
 #include "plugin/stats.h"
-
-/* The original host cuts a request off here. */
-#define REQUEST_BYTES 4096
 
 #define PACKET_AUTO __attribute__((cleanup(packet_fini))) struct packet
 
@@ -28,15 +26,39 @@ static int break_with(struct crosvm *c, int error)
 	return c->broken;
 }
 
-static int send_request(struct crosvm *c, const wire_MainRequest *request, const int *sent_fd)
+static int send_packet(struct crosvm *c, const uint8_t *data, size_t size, const int *sent_fd)
 {
-	uint8_t data[REQUEST_BYTES];
-	ssize_t size = wire_encode_main_request(request, data, sizeof(data));
-	if (size < 0)
-		return -E2BIG;
-	int error = packet_send(c->socket, data, (size_t)size, sent_fd, sent_fd ? 1 : 0, 0);
+	int error = packet_send(c->socket, data, size, sent_fd, sent_fd ? 1 : 0, 0);
 	/* Any other failure, a bad fd for instance, sent nothing: the connection is as it was. */
 	return error == -EPIPE || error == -ECONNRESET ? break_with(c, error) : error;
+}
+
+/* Before the host has said what it takes, it may be an original one. */
+static size_t request_limit(const struct crosvm *c)
+{
+	return c->machine ? c->machine->info.request_bytes : INFO_BASELINE_REQUEST_BYTES;
+}
+
+static int send_large(struct crosvm *c, const wire_MainRequest *request, size_t limit, const int *sent_fd)
+{
+	uint8_t *data = malloc(limit);
+	if (!data)
+		return -ENOMEM;
+	ssize_t size = wire_encode_main_request(request, data, limit);
+	int error = size < 0 ? -E2BIG : send_packet(c, data, (size_t)size, sent_fd);
+	free(data);
+	return error;
+}
+
+static int send_request(struct crosvm *c, const wire_MainRequest *request, const int *sent_fd)
+{
+	/* Nearly all are far shorter. */
+	uint8_t data[INFO_BASELINE_REQUEST_BYTES];
+	size_t limit = request_limit(c);
+	ssize_t size = wire_encode_main_request(request, data, limit < sizeof(data) ? limit : sizeof(data));
+	if (size >= 0)
+		return send_packet(c, data, (size_t)size, sent_fd);
+	return limit > sizeof(data) ? send_large(c, request, limit, sent_fd) : -E2BIG;
 }
 
 static int receive_response(struct crosvm *c, struct packet *reply)
@@ -55,8 +77,7 @@ static int receive_response(struct crosvm *c, struct packet *reply)
 
 static unsigned int response_member(unsigned int request_member)
 {
-	return request_member == wire_MainRequest_dirty_log_tag ? wire_MainResponse_dirty_log_tag
-	                                                        : request_member + 1;
+	return request_member < wire_MainRequest_dirty_log_tag ? request_member + 1 : request_member;
 }
 
 static int check_response(const struct packet *reply, const wire_MainRequest *request,
@@ -111,6 +132,26 @@ int connection_command(struct crosvm *c, const wire_MainRequest *request)
 {
 	wire_MainResponse response;
 	return connection_query(c, request, NULL, &response);
+}
+
+int connection_fetch_fds(struct crosvm *c, const wire_MainRequest *request, int *out_fds, size_t capacity,
+                         size_t *out_count)
+{
+	PACKET_AUTO reply = {.fds = out_fds, .fd_capacity = capacity};
+	wire_MainResponse response;
+	int error = transact(c, request, NULL, &reply, NULL, &response);
+	if (error)
+		return error;
+	*out_count = reply.fd_count;
+	reply.fd_count = 0;
+	return 0;
+}
+
+int connection_need(const struct crosvm *c, uint64_t feature)
+{
+	if (c->broken)
+		return c->broken;
+	return machine_has(c->machine, feature) ? 0 : -ENOTTY;
 }
 
 /* Take *socket over; on failure it stays the caller's. */
@@ -170,18 +211,65 @@ static int find_socket(int *out_socket)
 	return 0;
 }
 
-static int fetch_machine(struct crosvm *c)
+/* An original host hands over all vCPUs at once, and nobody else says how many there are. */
+static int fetch_all_vcpus(struct crosvm *c, int *fds, struct crosvm_info *info)
 {
-	int fds[PACKET_FDS_MAX];
-	PACKET_AUTO reply = {.fds = fds, .fd_capacity = PACKET_FDS_MAX};
 	wire_MainRequest request = {.which_message = wire_MainRequest_get_vcpus_tag};
-	wire_MainResponse response;
-	int error = transact(c, &request, NULL, &reply, NULL, &response);
+	size_t count;
+	int error = connection_fetch_fds(c, &request, fds, PACKET_FDS_MAX, &count);
 	if (error)
 		return error;
-	if (reply.fd_count == 0 || reply.fd_count % 2 != 0)
-		return -EPROTO;
-	return machine_new(reply.fds, reply.fd_count / 2, &c->machine);
+	info->vcpu_count = (uint32_t)(count / 2);
+	return count == 0 || count % 2 != 0 ? -EPROTO : 0;
+}
+
+static int fetch_vcpus(struct crosvm *c, int *fds, const struct crosvm_info *info)
+{
+	for (size_t have = 0; have < info->vcpu_count;) {
+		wire_MainRequest request = {
+		    .which_message = wire_MainRequest_get_vcpus_from_tag,
+		    .message.get_vcpus_from.first = (uint32_t)have,
+		};
+		size_t room = info->vcpu_count - have;
+		if (room > LIMIT_VCPUS_PER_REPLY)
+			room = LIMIT_VCPUS_PER_REPLY;
+		size_t count;
+		int error = connection_fetch_fds(c, &request, &fds[2 * have], 2 * room, &count);
+		if (error)
+			return error;
+		if (count == 0 || count % 2 != 0)
+			return -EPROTO;
+		have += count / 2;
+	}
+	return 0;
+}
+
+static int fetch_machine_into(struct crosvm *c, int *fds)
+{
+	struct crosvm_info info;
+	int error = info_fetch(c, &info);
+	if (!error) {
+		error = fetch_vcpus(c, fds, &info);
+	} else if (error == -ENOTTY) {
+		info_of_original(&info);
+		error = fetch_all_vcpus(c, fds, &info);
+	}
+	return error ? error : machine_new(&info, fds, &c->machine);
+}
+
+static int fetch_machine(struct crosvm *c)
+{
+	const size_t fd_count = (size_t)2 * LIMIT_VCPUS;
+	int *fds = malloc(fd_count * sizeof(fds[0]));
+	if (!fds)
+		return -ENOMEM;
+	for (size_t i = 0; i < fd_count; i++)
+		fds[i] = -1;
+	int error = fetch_machine_into(c, fds);
+	for (size_t i = 0; i < fd_count; i++)
+		fd_close(&fds[i]);
+	free(fds);
+	return error;
 }
 
 static int connect_claimed(struct crosvm **out_crosvm)

@@ -30,6 +30,7 @@ struct crosvm {
  *   -ECONNRESET  the host hung up; from then on for ever
  *   -EPROTO      not an answer to this request, or not with these fds
  *   -EMFILE      this process has no number left for an fd that the host sent
+ *   -E2BIG       longer than the host takes; nothing was sent
  */
 int connection_call(struct crosvm *connection, const wire_MainRequest *request, const int *sent_fd, int *out_fds,
                     size_t fd_count, wire_MainResponse *out_response);
@@ -40,5 +41,12 @@ int connection_query(struct crosvm *connection, const wire_MainRequest *request,
 
 /* The same for a request that has neither fds nor anything in its response. */
 int connection_command(struct crosvm *connection, const wire_MainRequest *request);
+
+/* The same for a request whose response has nothing but fds, at most `capacity`; *out_count says how many. */
+int connection_fetch_fds(struct crosvm *connection, const wire_MainRequest *request, int *out_fds, size_t capacity,
+                         size_t *out_count);
+
+/* Begin a call that the host must have one of CROSVM_FEATURE_* for: 0, -ENOTTY, or why the connection is broken. */
+int connection_need(const struct crosvm *connection, uint64_t feature);
 
 #endif

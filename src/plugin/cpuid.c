@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "wire/limits.h"
 
@@ -36,6 +37,20 @@ int cpuid_from_wire(const struct wire_array *table, uint32_t count, struct kvm_c
 		    .edx = from[i].edx,
 		};
 	}
+	return 0;
+}
+
+int cpuid_from_bytes(const struct wire_bytes *table, uint32_t count, struct kvm_cpuid_entry2 *entries,
+                     uint32_t *out_count)
+{
+	size_t there = table->size / sizeof(entries[0]);
+	if (table->size % sizeof(entries[0]) != 0)
+		return -EPROTO;
+	*out_count = (uint32_t)there;
+	if (there > count)
+		return -E2BIG;
+	if (there > 0)
+		memcpy(entries, table->data, table->size);
 	return 0;
 }
 

@@ -18,6 +18,10 @@ int cpuid_arena_new(struct wire_arena *out_arena);
 int cpuid_from_wire(const struct wire_array *table, uint32_t count, struct kvm_cpuid_entry2 *entries,
                     uint32_t *out_count);
 
+/* The same for entries that came as they are. */
+int cpuid_from_bytes(const struct wire_bytes *table, uint32_t count, struct kvm_cpuid_entry2 *entries,
+                     uint32_t *out_count);
+
 /* Turn `count` entries into a table for sending; out_table->items is for free(3). Returns 0, -E2BIG or -ENOMEM. */
 int cpuid_to_wire(uint32_t count, const struct kvm_cpuid_entry2 *entries, struct wire_array *out_table);
 

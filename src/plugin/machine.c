@@ -29,17 +29,19 @@ void machine_unclaim(void)
 	atomic_store(&registry.claimed, false);
 }
 
-int machine_new(int *fds, size_t vcpu_count, struct machine **out_machine)
+int machine_new(const struct crosvm_info *info, int *fds, struct machine **out_machine)
 {
+	size_t vcpu_count = info->vcpu_count;
 	struct machine *machine = calloc(1, sizeof(*machine) + vcpu_count * sizeof(struct crosvm_vcpu *));
 	if (!machine)
 		return -ENOMEM;
 	atomic_init(&machine->connections, 1);
 	atomic_init(&machine->next_object, 0);
+	machine->info = *info;
 
 	for (; machine->vcpu_count < vcpu_count; machine->vcpu_count++) {
 		size_t id = machine->vcpu_count;
-		int error = vcpu_new(&fds[2 * id], &machine->vcpus[id]);
+		int error = vcpu_new(machine, &fds[2 * id], &machine->vcpus[id]);
 		if (!error)
 			continue;
 		while (machine->vcpu_count > 0)

@@ -17,6 +17,7 @@ struct machine {
 	atomic_uint connections;
 	atomic_uint next_object; /* an id is never used again, also when its object could not be made */
 	struct machine *next;    /* in the list of the retired */
+	struct crosvm_info info; /* what the host said of itself; does not change */
 	size_t vcpu_count;
 	struct crosvm_vcpu *vcpus[];
 };
@@ -28,11 +29,24 @@ bool machine_claim(void);
 void machine_unclaim(void);
 
 /*
- * Make the machine of the claimed place, with one connection, from two fds for each vCPU: the end to write,
- * the end to read. The fds move into it and become -1 in the array; on failure they stay the caller's.
- * Returns 0, -ENOMEM or the -errno of fstat(2).
+ * Make the machine of the claimed place, with one connection, from two fds for each of info->vcpu_count vCPUs: the end
+ * to write, the end to read. The fds move into it and become -1 in the array; on failure they stay the caller's, but
+ * for those that are -1. Returns 0, -ENOMEM or the -errno of fstat(2).
  */
-int machine_new(int *fds, size_t vcpu_count, struct machine **out_machine);
+int machine_new(const struct crosvm_info *info, int *fds, struct machine **out_machine);
+
+/* True if the host speaks API 0.22 and nothing of what was added. */
+static inline bool machine_is_original(const struct machine *machine)
+{
+	const struct crosvm_info *info = &machine->info;
+	return info->host_major == 0 && info->host_minor == 0 && info->host_patch == 0;
+}
+
+/* Ask for one of CROSVM_FEATURE_*. */
+static inline bool machine_has(const struct machine *machine, uint64_t feature)
+{
+	return machine->info.features & feature;
+}
 
 /* Count one more connection. The caller has one already. */
 void machine_ref(struct machine *machine);

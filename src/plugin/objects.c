@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The objects of the VM: guest memory, io events, irq events. The host keeps the object; the plugin has a handle with its id. Runs
- * in the plugin, on the thread that the connection belongs to. The host may die at any moment or be an older
- * one.
+ * The objects of the VM: guest memory, io events, irq events. The host keeps the object; the plugin has a handle with
+ * its id. Runs in the plugin, on the thread that the connection belongs to. The host may die at any moment or be an
+ * older one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -10,13 +10,9 @@
 
 #include "base/fd.h"
 #include "plugin/connection.h"
+#include "plugin/memory.h"
 #include "plugin/space.h"
 #include "plugin/stats.h"
-
-struct crosvm_memory {
-	uint32_t id;
-	uint64_t length;
-};
 
 struct crosvm_io {
 	uint32_t id;
@@ -94,30 +90,34 @@ int crosvm_destroy_memory(struct crosvm *crosvm, struct crosvm_memory **memory)
 	return 0;
 }
 
-int crosvm_memory_get_dirty_log(struct crosvm *crosvm, struct crosvm_memory *memory, uint8_t *out_log)
-{
-	STATS();
-	if (!crosvm || !memory || !out_log)
-		return -EINVAL;
-	wire_MainRequest request = {
-	    .which_message = wire_MainRequest_dirty_log_tag,
-	    .message.dirty_log.id = memory->id,
-	};
-	wire_MainResponse response;
-	int error = connection_query(crosvm, &request, NULL, &response);
-	if (error)
-		return error;
-	const struct wire_bytes *bitmap = &response.message.dirty_log.bitmap;
-	if (bitmap->size != (memory->length / 4096 + 7) / 8)
-		return -EPROTO;
-	memcpy(out_log, bitmap->data, bitmap->size);
-	return 0;
-}
-
 /* The length of an access, in this API: 0 stands for any. */
 static bool is_access_length(uint32_t length)
 {
 	return length == 0 || length == 1 || length == 2 || length == 4 || length == 8;
+}
+
+/* Fill in the request's constructor. Of a length and with any data: that the message of API 0.22 cannot say. */
+static int io_event_to_wire(const struct crosvm *crosvm, uint32_t space, uint64_t address, uint32_t length,
+                            const uint8_t *datamatch, wire_MainRequest *request)
+{
+	if (length == 0 || datamatch) {
+		wire_MainRequest_Create *create = &request->message.create;
+		request->which_message = wire_MainRequest_create_tag;
+		create->which_constructor = wire_MainRequest_Create_io_event_tag;
+		create->constructor.io_event.address = address;
+		create->constructor.io_event.length = length;
+		if (length > 0)
+			memcpy(&create->constructor.io_event.datamatch, datamatch, length);
+		return space_to_wire(space, &create->constructor.io_event.space);
+	}
+	if (!machine_has(crosvm->machine, CROSVM_FEATURE_CREATE_EXT))
+		return -ENOTSUP;
+	wire_MainRequest_CreateExt *create = &request->message.create_ext;
+	request->which_message = wire_MainRequest_create_ext_tag;
+	create->which_constructor = wire_MainRequest_CreateExt_io_event_tag;
+	create->constructor.io_event.address = address;
+	create->constructor.io_event.length = length;
+	return space_to_wire(space, &create->constructor.io_event.space);
 }
 
 int crosvm_create_io_event(struct crosvm *crosvm, uint32_t space, uint64_t address, uint32_t length,
@@ -126,26 +126,19 @@ int crosvm_create_io_event(struct crosvm *crosvm, uint32_t space, uint64_t addre
 	STATS();
 	if (!crosvm || !out_io || !is_access_length(length))
 		return -EINVAL;
-	/* "This length, any data" cannot be said in the message of API 0.22. */
-	if (length > 0 && !datamatch)
-		return -ENOTSUP;
-	uint64_t match = 0;
-	if (length > 0)
-		memcpy(&match, datamatch, length);
-
-	wire_MainRequest request = {
-	    .which_message = wire_MainRequest_create_tag,
-	    .message.create = {.id = next_id(crosvm),
-	                       .which_constructor = wire_MainRequest_Create_io_event_tag,
-	                       .constructor.io_event = {.address = address, .length = length, .datamatch = match}},
-	};
-	int error = space_to_wire(space, &request.message.create.constructor.io_event.space);
+	wire_MainRequest request;
+	memset(&request, 0, sizeof(request));
+	int error = io_event_to_wire(crosvm, space, address, length, datamatch, &request);
 	if (error)
 		return error;
 	struct crosvm_io *io = malloc(sizeof(*io));
 	if (!io)
 		return -ENOMEM;
-	io->id = request.message.create.id;
+	io->id = next_id(crosvm);
+	if (request.which_message == wire_MainRequest_create_tag)
+		request.message.create.id = io->id;
+	else
+		request.message.create_ext.id = io->id;
 	wire_MainResponse response;
 	error = connection_call(crosvm, &request, NULL, &io->fd, 1, &response);
 	if (error) {
@@ -176,32 +169,56 @@ int crosvm_io_event_fd(struct crosvm_io *io)
 	return io ? io->fd : -EINVAL;
 }
 
+/* Make an irq event under the id that the request already has. */
+static int create_irq(struct crosvm *crosvm, const wire_MainRequest *request, uint32_t id, size_t fd_count,
+                      struct crosvm_irq **out_irq)
+{
+	struct crosvm_irq *irq = malloc(sizeof(*irq));
+	if (!irq)
+		return -ENOMEM;
+	int fds[2] = {-1, -1};
+	wire_MainResponse response;
+	int error = connection_call(crosvm, request, NULL, fds, fd_count, &response);
+	if (error) {
+		free(irq);
+		return error;
+	}
+	*irq = (struct crosvm_irq){.id = id, .trigger = fds[0], .resample = fds[1]};
+	*out_irq = irq;
+	return 0;
+}
+
 int crosvm_create_irq_event(struct crosvm *crosvm, uint32_t irq_id, struct crosvm_irq **out_irq)
 {
 	STATS();
 	if (!crosvm || !out_irq)
 		return -EINVAL;
-	struct crosvm_irq *irq = malloc(sizeof(*irq));
-	if (!irq)
-		return -ENOMEM;
-	irq->id = next_id(crosvm);
+	uint32_t id = next_id(crosvm);
 	wire_MainRequest request = {
 	    .which_message = wire_MainRequest_create_tag,
-	    .message.create = {.id = irq->id,
+	    .message.create = {.id = id,
 	                       .which_constructor = wire_MainRequest_Create_irq_event_tag,
 	                       .constructor.irq_event = {.irq_id = irq_id, .resample = true}},
 	};
-	wire_MainResponse response;
-	int fds[2];
-	int error = connection_call(crosvm, &request, NULL, fds, 2, &response);
-	if (error) {
-		free(irq);
+	return create_irq(crosvm, &request, id, 2, out_irq);
+}
+
+int crosvm_create_edge_irq_event(struct crosvm *crosvm, uint32_t irq_id, struct crosvm_irq **out_irq)
+{
+	STATS();
+	if (!crosvm || !out_irq)
+		return -EINVAL;
+	int error = connection_need(crosvm, CROSVM_FEATURE_CREATE_EXT);
+	if (error)
 		return error;
-	}
-	irq->trigger = fds[0];
-	irq->resample = fds[1];
-	*out_irq = irq;
-	return 0;
+	uint32_t id = next_id(crosvm);
+	wire_MainRequest request = {
+	    .which_message = wire_MainRequest_create_ext_tag,
+	    .message.create_ext = {.id = id,
+	                           .which_constructor = wire_MainRequest_CreateExt_irq_event_tag,
+	                           .constructor.irq_event = {.irq_id = irq_id}},
+	};
+	return create_irq(crosvm, &request, id, 1, out_irq);
 }
 
 int crosvm_destroy_irq_event(struct crosvm *crosvm, struct crosvm_irq **irq)
@@ -228,5 +245,7 @@ int crosvm_irq_event_get_fd(const struct crosvm_irq *irq)
 int crosvm_irq_event_get_resample_fd(const struct crosvm_irq *irq)
 {
 	STATS();
-	return irq ? irq->resample : -EINVAL;
+	if (!irq)
+		return -EINVAL;
+	return irq->resample < 0 ? -ENODATA : irq->resample;
 }

@@ -11,18 +11,30 @@
 #include "plugin/cpuid.h"
 #include "plugin/stats.h"
 
-/* Fetch a CPUID table; `get` is the request's tag, and the response has the same shape for each. */
-static int get_cpuid(struct crosvm *crosvm, pb_size_t get, uint32_t count, struct kvm_cpuid_entry2 *entries,
-                     uint32_t *out_count)
+static int get_cpuid_raw(struct crosvm *crosvm, bool emulated, uint32_t count, struct kvm_cpuid_entry2 *entries,
+                         uint32_t *out_count)
 {
-	if (!crosvm || !out_count || (count > 0 && !entries))
-		return -EINVAL;
-	*out_count = 0;
+	wire_MainRequest request = {
+	    .which_message = wire_MainRequest_get_cpuid_tag,
+	    .message.get_cpuid.emulated = emulated,
+	};
+	wire_MainResponse response;
+	int error = connection_query(crosvm, &request, NULL, &response);
+	return error ? error : cpuid_from_bytes(&response.message.get_cpuid.entries, count, entries, out_count);
+}
+
+/* The response has the same shape for both tables. */
+static int get_cpuid_baseline(struct crosvm *crosvm, bool emulated, uint32_t count,
+                              struct kvm_cpuid_entry2 *entries, uint32_t *out_count)
+{
 	struct wire_arena elements;
 	int error = cpuid_arena_new(&elements);
 	if (error)
 		return error;
-	wire_MainRequest request = {.which_message = get};
+	wire_MainRequest request = {
+	    .which_message = emulated ? wire_MainRequest_get_emulated_cpuid_tag
+	                              : wire_MainRequest_get_supported_cpuid_tag,
+	};
 	wire_MainResponse response;
 	error = connection_query(crosvm, &request, &elements, &response);
 	if (!error)
@@ -31,18 +43,29 @@ static int get_cpuid(struct crosvm *crosvm, pb_size_t get, uint32_t count, struc
 	return error;
 }
 
+static int get_cpuid(struct crosvm *crosvm, bool emulated, uint32_t count, struct kvm_cpuid_entry2 *entries,
+                     uint32_t *out_count)
+{
+	if (!crosvm || !out_count || (count > 0 && !entries))
+		return -EINVAL;
+	*out_count = 0;
+	if (machine_has(crosvm->machine, CROSVM_FEATURE_CPUID_FLAGS))
+		return get_cpuid_raw(crosvm, emulated, count, entries, out_count);
+	return get_cpuid_baseline(crosvm, emulated, count, entries, out_count);
+}
+
 int crosvm_get_supported_cpuid(struct crosvm *crosvm, uint32_t count, struct kvm_cpuid_entry2 *entries,
                                uint32_t *out_count)
 {
 	STATS();
-	return get_cpuid(crosvm, wire_MainRequest_get_supported_cpuid_tag, count, entries, out_count);
+	return get_cpuid(crosvm, false, count, entries, out_count);
 }
 
 int crosvm_get_emulated_cpuid(struct crosvm *crosvm, uint32_t count, struct kvm_cpuid_entry2 *entries,
                               uint32_t *out_count)
 {
 	STATS();
-	return get_cpuid(crosvm, wire_MainRequest_get_emulated_cpuid_tag, count, entries, out_count);
+	return get_cpuid(crosvm, true, count, entries, out_count);
 }
 
 int crosvm_get_msr_index_list(struct crosvm *crosvm, uint32_t count, uint32_t *indices, uint32_t *out_count)
@@ -125,6 +148,65 @@ int crosvm_set_irq_routing(struct crosvm *crosvm, uint32_t count, const struct c
 		error = connection_command(crosvm, &request);
 	free(wire_routes);
 	return error;
+}
+
+int crosvm_signal_msi(struct crosvm *crosvm, uint64_t address, uint32_t data)
+{
+	STATS();
+	if (!crosvm)
+		return -EINVAL;
+	const struct crosvm_info *info = &crosvm->machine->info;
+	/* Without local APICs in the kernel the host lacks the feature, and KVM says why. */
+	bool is_kvm_to_say = info->irqchip == CROSVM_IRQCHIP_NONE;
+	int error = connection_need(crosvm, CROSVM_FEATURE_SIGNAL_MSI);
+	if (error && !(error == -ENOTTY && is_kvm_to_say))
+		return error;
+	wire_MainRequest request = {
+	    .which_message = wire_MainRequest_signal_msi_tag,
+	    .message.signal_msi = {.address = address, .data = data},
+	};
+	wire_MainResponse response;
+	error = connection_query(crosvm, &request, NULL, &response);
+	return error ? error : response.message.signal_msi.delivered;
+}
+
+static int msr_ranges_to_wire(uint32_t count, const struct crosvm_msr_range *ranges,
+                              wire_MainRequest_SetMsrFilter_Range *out_ranges)
+{
+	if (count > LIMIT_MSR_FILTER_RANGES)
+		return -E2BIG;
+	for (uint32_t i = 0; i < count; i++) {
+		if (ranges[i].count > LIMIT_MSR_FILTER_COUNT)
+			return -E2BIG;
+		if (ranges[i].count == 0)
+			return -EINVAL;
+		out_ranges[i] = (wire_MainRequest_SetMsrFilter_Range){
+		    .first = ranges[i].first,
+		    .count = ranges[i].count,
+		    .reads = ranges[i].reads,
+		    .writes = ranges[i].writes,
+		};
+	}
+	return 0;
+}
+
+int crosvm_set_msr_filter(struct crosvm *crosvm, uint32_t count, const struct crosvm_msr_range *ranges,
+                          bool unknown)
+{
+	STATS();
+	if (!crosvm || (count > 0 && !ranges))
+		return -EINVAL;
+	wire_MainRequest_SetMsrFilter_Range wire_ranges[LIMIT_MSR_FILTER_RANGES];
+	int error = connection_need(crosvm, CROSVM_FEATURE_MSR_FILTER);
+	if (!error)
+		error = msr_ranges_to_wire(count, ranges, wire_ranges);
+	if (error)
+		return error;
+	wire_MainRequest request = {
+	    .which_message = wire_MainRequest_set_msr_filter_tag,
+	    .message.set_msr_filter = {.ranges = {.items = wire_ranges, .count = count}, .unknown = unknown},
+	};
+	return connection_command(crosvm, &request);
 }
 
 int crosvm_set_identity_map_addr(struct crosvm *crosvm, uint32_t address)

@@ -10,6 +10,7 @@
 #include "plugin/connection.h"
 #include "plugin/space.h"
 #include "plugin/stats.h"
+#include "wire/event.h"
 
 int crosvm_get_shutdown_eventfd(struct crosvm *crosvm)
 {
@@ -94,6 +95,61 @@ int crosvm_pause_vcpus(struct crosvm *crosvm, uint64_t cpu_mask, void *user)
 	    .message.pause_vcpus = {.cpu_mask = cpu_mask, .user = (uintptr_t)user},
 	};
 	return connection_command(crosvm, &request);
+}
+
+/* What is beyond the vCPU count stays here. */
+static struct wire_bytes cut_mask(uint32_t vcpu_count, uint32_t word_count, const uint64_t *words,
+                                  uint64_t out_words[LIMIT_VCPUS / 64])
+{
+	uint32_t count = (vcpu_count + 63) / 64;
+	if (count > word_count)
+		count = word_count;
+	for (uint32_t i = 0; i < count; i++)
+		out_words[i] = words[i];
+	if (count * 64 > vcpu_count)
+		out_words[count - 1] &= UINT64_MAX >> (count * 64 - vcpu_count);
+	return (struct wire_bytes){(const uint8_t *)out_words, count * sizeof(out_words[0])};
+}
+
+int crosvm_pause_vcpu_set(struct crosvm *crosvm, uint32_t word_count, const uint64_t *words, void *user)
+{
+	STATS();
+	if (!crosvm || (word_count > 0 && !words))
+		return -EINVAL;
+	uint64_t mask[LIMIT_VCPUS / 64] = {0};
+	wire_MainRequest request = {
+	    .which_message = wire_MainRequest_pause_set_tag,
+	    .message.pause_set = {.cpu_mask = cut_mask(crosvm->machine->info.vcpu_count, word_count, words, mask),
+	                          .user = (uintptr_t)user},
+	};
+	if (machine_has(crosvm->machine, CROSVM_FEATURE_PAUSE_SET))
+		return connection_command(crosvm, &request);
+	for (size_t i = 1; i < sizeof(mask) / sizeof(mask[0]); i++)
+		if (mask[i] != 0)
+			return connection_need(crosvm, CROSVM_FEATURE_PAUSE_SET);
+	request = (wire_MainRequest){
+	    .which_message = wire_MainRequest_pause_vcpus_tag,
+	    .message.pause_vcpus = {.cpu_mask = mask[0], .user = (uintptr_t)user},
+	};
+	return connection_command(crosvm, &request);
+}
+
+_Static_assert((int)CROSVM_EXIT_HLT == (int)WIRE_EXIT_HLT, "HLT");
+_Static_assert((int)CROSVM_EXIT_SHUTDOWN == (int)WIRE_EXIT_SHUTDOWN, "SHUTDOWN");
+_Static_assert((int)CROSVM_EXIT_INTERNAL_ERROR == (int)WIRE_EXIT_INTERNAL_ERROR, "INTERNAL_ERROR");
+_Static_assert((int)CROSVM_EXIT_IOAPIC_EOI == (int)WIRE_EXIT_IOAPIC_EOI, "IOAPIC_EOI");
+
+int crosvm_subscribe_exits(struct crosvm *crosvm, uint32_t exits)
+{
+	STATS();
+	if (!crosvm || (exits & ~(uint32_t)WIRE_EXITS_ALL))
+		return -EINVAL;
+	wire_MainRequest request = {
+	    .which_message = wire_MainRequest_subscribe_exits_tag,
+	    .message.subscribe_exits.exits = exits,
+	};
+	int error = connection_need(crosvm, CROSVM_FEATURE_EXITS);
+	return error ? error : connection_command(crosvm, &request);
 }
 
 static int check_hint(const struct crosvm_hint *hint)

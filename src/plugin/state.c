@@ -205,8 +205,11 @@ static int set_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, cons
 	if (error)
 		return error;
 	error = vcpu->stopped ? state_flush(vcpu) : -EBUSY;
-	if (!error)
+	if (!error) {
+		/* Nothing is pending any more, and what came along may change: the task priority is in the sregs too. */
+		state_forget(&vcpu->state);
 		error = send_set(vcpu, set, (struct wire_bytes){value, size});
+	}
 	vcpu_leave(vcpu);
 	return error;
 }

@@ -10,7 +10,8 @@
  * resume brings nothing of this set. A value that the host refuses at the resume comes back by
  * crosvm_vcpu_wait().
  *
- * A snapshot that came along with the event answers the gets, without a request, until the set is set.
+ * A snapshot that came along with the event answers the gets, without a request, until the set is set, or something
+ * is that may change it: MSRs, for instance, or everything.
  */
 #ifndef PLUGVM_PLUGIN_STATE_H
 #define PLUGVM_PLUGIN_STATE_H

@@ -8,19 +8,22 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "plugin/connection.h"
+#include "plugin/exits_x86.h"
 #include "plugin/peer.h"
 #include "plugin/stats.h"
 
 #define VCPU_RETIRED 0x80000000u
 
-int vcpu_new(int fds[2], struct crosvm_vcpu **out_vcpu)
+int vcpu_new(const struct machine *machine, int fds[2], struct crosvm_vcpu **out_vcpu)
 {
 	struct crosvm_vcpu *vcpu = calloc(1, sizeof(*vcpu));
 	if (!vcpu)
 		return -ENOMEM;
 	atomic_init(&vcpu->users, 0);
+	vcpu->machine = machine;
 	int error = channel_init(&vcpu->channel, fds);
 	if (error) {
 		free(vcpu);
@@ -36,12 +39,21 @@ void vcpu_free(struct crosvm_vcpu *vcpu)
 	free(vcpu);
 }
 
+/* Go, and be the one who closes if this was the last call of a retired vCPU. */
+static void release(struct crosvm_vcpu *vcpu)
+{
+	if (atomic_fetch_sub(&vcpu->users, 1) != VCPU_RETIRED + 1)
+		return;
+	ready_close(&vcpu->ready);
+	channel_fini(&vcpu->channel);
+}
+
 void vcpu_retire(struct crosvm_vcpu *vcpu)
 {
 	/* As a user, so that nobody closes the channel while it is hung up. */
 	atomic_fetch_add(&vcpu->users, VCPU_RETIRED + 1);
 	channel_hang_up(&vcpu->channel);
-	vcpu_leave(vcpu);
+	release(vcpu);
 }
 
 int vcpu_enter(struct crosvm_vcpu *vcpu)
@@ -59,8 +71,27 @@ int vcpu_enter(struct crosvm_vcpu *vcpu)
 
 void vcpu_leave(struct crosvm_vcpu *vcpu)
 {
-	if (atomic_fetch_sub(&vcpu->users, 1) == VCPU_RETIRED + 1)
-		channel_fini(&vcpu->channel);
+	ready_update(&vcpu->ready, &vcpu->channel, !vcpu->stopped);
+	release(vcpu);
+}
+
+int vcpu_enter_stopped(struct crosvm_vcpu *vcpu)
+{
+	int error = vcpu_enter(vcpu);
+	if (!error && !vcpu->stopped) {
+		vcpu_leave(vcpu);
+		return -EBUSY;
+	}
+	return error;
+}
+
+int vcpu_need(struct crosvm_vcpu *vcpu, bool has)
+{
+	int error = vcpu_enter(vcpu);
+	if (error)
+		return error;
+	vcpu_leave(vcpu);
+	return has ? 0 : -ENOTTY;
 }
 
 int vcpu_call(struct crosvm_vcpu *vcpu, const wire_VcpuRequest *request, unsigned int reply_member,
@@ -74,6 +105,22 @@ int vcpu_call(struct crosvm_vcpu *vcpu, const wire_VcpuRequest *request, unsigne
 	if (error)
 		return error;
 	return out_reply->which_message == reply_member ? 0 : -EPROTO;
+}
+
+int vcpu_command(struct crosvm_vcpu *vcpu, const wire_VcpuRequest *request, unsigned int reply_member,
+                 wire_VcpuResponse *out_reply)
+{
+	int error = vcpu_enter_stopped(vcpu);
+	if (error)
+		return error;
+	error = state_flush(vcpu);
+	if (!error) {
+		/* Nothing is pending any more. */
+		state_forget(&vcpu->state);
+		error = vcpu_call(vcpu, request, reply_member, NULL, out_reply);
+	}
+	vcpu_leave(vcpu);
+	return error;
 }
 
 static int take_io(struct crosvm_vcpu *vcpu, const wire_VcpuResponse_Wait_Io *io, struct crosvm_vcpu_event *event)
@@ -123,8 +170,32 @@ static void take_hyperv_synic(const wire_VcpuResponse_Wait_HypervSynic *synic, s
 	event->hyperv_synic.msg_page = synic->msg_page;
 }
 
+static int take_baseline(struct crosvm_vcpu *vcpu, const wire_VcpuResponse_Wait *wait,
+                         struct crosvm_vcpu_event *event)
+{
+	switch (wait->which_exit) {
+	case wire_VcpuResponse_Wait_init_tag:
+		event->kind = CROSVM_VCPU_EVENT_KIND_INIT;
+		return 0;
+	case wire_VcpuResponse_Wait_io_tag:
+		return take_io(vcpu, &wait->exit.io, event);
+	case wire_VcpuResponse_Wait_user_tag:
+		event->kind = CROSVM_VCPU_EVENT_KIND_PAUSED;
+		event->user = (void *)(uintptr_t)wait->exit.user.user;
+		return 0;
+	case wire_VcpuResponse_Wait_hyperv_call_tag:
+		take_hyperv_call(vcpu, &wait->exit.hyperv_call, event);
+		return 0;
+	case wire_VcpuResponse_Wait_hyperv_synic_tag:
+		take_hyperv_synic(&wait->exit.hyperv_synic, event);
+		return 0;
+	default:
+		return -EPROTO;
+	}
+}
+
 /* Make the event the vCPU's own. Nothing of it refers to the message afterwards. */
-static int take_event(struct crosvm_vcpu *vcpu, const wire_VcpuResponse_Wait *wait,
+static int take_event(struct crosvm_vcpu *vcpu, const wire_VcpuResponse *response,
                       struct crosvm_vcpu_event *out_event)
 {
 	struct crosvm_vcpu_event event;
@@ -132,27 +203,11 @@ static int take_event(struct crosvm_vcpu *vcpu, const wire_VcpuResponse_Wait *wa
 	state_forget(&vcpu->state);
 	vcpu->answer_size = 0;
 	vcpu->stopped = true;
-	switch (wait->which_exit) {
-	case wire_VcpuResponse_Wait_init_tag:
-		event.kind = CROSVM_VCPU_EVENT_KIND_INIT;
-		break;
-	case wire_VcpuResponse_Wait_io_tag:
-		if (take_io(vcpu, &wait->exit.io, &event) < 0)
-			return -EPROTO;
-		break;
-	case wire_VcpuResponse_Wait_user_tag:
-		event.kind = CROSVM_VCPU_EVENT_KIND_PAUSED;
-		event.user = (void *)(uintptr_t)wait->exit.user.user;
-		break;
-	case wire_VcpuResponse_Wait_hyperv_call_tag:
-		take_hyperv_call(vcpu, &wait->exit.hyperv_call, &event);
-		break;
-	case wire_VcpuResponse_Wait_hyperv_synic_tag:
-		take_hyperv_synic(&wait->exit.hyperv_synic, &event);
-		break;
-	default:
-		return -EPROTO;
-	}
+	int error = response->which_message == wire_VcpuResponse_wait_tag
+	                ? take_baseline(vcpu, &response->message.wait, &event)
+	                : exits_take(vcpu, &response->message.event, &event);
+	if (error)
+		return error;
 	*out_event = event;
 	return 0;
 }
@@ -168,21 +223,24 @@ static int ask_for_events(struct crosvm_vcpu *vcpu)
 	return error;
 }
 
-static int wait_for_event(struct crosvm_vcpu *vcpu, struct crosvm_vcpu_event *out_event)
+static int wait_for_event(struct crosvm_vcpu *vcpu, const struct timespec *deadline,
+                          struct crosvm_vcpu_event *out_event)
 {
 	if (vcpu->stopped)
 		return -EBUSY;
 	int error = ask_for_events(vcpu);
 	wire_VcpuResponse response;
+	uint64_t words[EXITS_WORDS];
+	const struct wire_arena elements = {.memory = words, .size = sizeof(words)};
 	if (!error)
-		error = channel_next(&vcpu->channel, &response);
+		error = channel_next(&vcpu->channel, deadline, &elements, &response);
 	if (error)
 		return error;
 	int refusal = peer_errno(response.error);
-	if (response.which_message != wire_VcpuResponse_wait_tag)
+	if (!channel_is_event(&response))
 		return refusal ? refusal : -EPROTO;
 	/* The host holds the vCPU at an event that nobody can answer: there is no way on. */
-	if (take_event(vcpu, &response.message.wait, out_event) < 0)
+	if (take_event(vcpu, &response, out_event) < 0)
 		return channel_break(&vcpu->channel, -EPROTO);
 	return refusal;
 }
@@ -212,17 +270,60 @@ int crosvm_get_vcpu(struct crosvm *crosvm, uint32_t cpu_id, struct crosvm_vcpu *
 	return 0;
 }
 
+static int wait_until(struct crosvm_vcpu *vcpu, const struct timespec *deadline,
+                      struct crosvm_vcpu_event *out_event)
+{
+	int error = vcpu_enter(vcpu);
+	if (error)
+		return error;
+	error = wait_for_event(vcpu, deadline, out_event);
+	vcpu_leave(vcpu);
+	return error;
+}
+
 int crosvm_vcpu_wait(struct crosvm_vcpu *vcpu, struct crosvm_vcpu_event *out_event)
 {
 	STATS();
 	if (!vcpu || !out_event)
 		return -EINVAL;
-	int error = vcpu_enter(vcpu);
-	if (error)
-		return error;
-	error = wait_for_event(vcpu, out_event);
+	return wait_until(vcpu, NULL, out_event);
+}
+
+int crosvm_vcpu_wait_timeout(struct crosvm_vcpu *vcpu, struct crosvm_vcpu_event *out_event, int timeout_ms)
+{
+	STATS();
+	if (!vcpu || !out_event || timeout_ms < -1)
+		return -EINVAL;
+	if (timeout_ms < 0)
+		return wait_until(vcpu, NULL, out_event);
+	struct timespec deadline;
+	clock_gettime(CLOCK_MONOTONIC, &deadline);
+	deadline.tv_sec += timeout_ms / 1000;
+	deadline.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+	if (deadline.tv_nsec >= 1000000000) {
+		deadline.tv_sec++;
+		deadline.tv_nsec -= 1000000000;
+	}
+	return wait_until(vcpu, &deadline, out_event);
+}
+
+int crosvm_vcpu_get_poll_fd(struct crosvm_vcpu *vcpu)
+{
+	STATS();
+	if (!vcpu)
+		return -EINVAL;
+	int result = vcpu_enter(vcpu);
+	if (result)
+		return result;
+	if (!vcpu->ready.is_open)
+		result = ready_open(&vcpu->ready, &vcpu->channel);
+	/* Without the question not even INIT comes. */
+	if (!result)
+		result = ask_for_events(vcpu);
+	if (!result)
+		result = vcpu->ready.epoll;
 	vcpu_leave(vcpu);
-	return error;
+	return result;
 }
 
 int crosvm_vcpu_resume(struct crosvm_vcpu *vcpu)

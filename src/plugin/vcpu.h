@@ -23,26 +23,32 @@
 
 #include "crosvm.h"
 #include "plugin/channel.h"
+#include "plugin/machine.h"
+#include "plugin/ready.h"
 #include "plugin/state.h"
 #include "wire/codec.h"
+#include "wire/event.h"
 #include "wire/limits.h"
 
 struct crosvm_vcpu {
 	/* The calls that are inside, and VCPU_RETIRED: whoever makes it that and nothing else closes. */
 	atomic_uint users;
 	struct channel channel;
-	bool asked; /* the one Wait message was sent */
+	const struct machine *machine;
+	struct ready ready; /* for poll(2) */
+	bool asked;         /* the one Wait message was sent */
 	bool stopped;
 	struct state state;
 	uint32_t answer_size; /* bytes of `answer` that the resume sends */
 	union {
 		uint8_t bytes[LIMIT_ACCESS_BYTES];
 		uint64_t hyperv_result;
-	} answer; /* what event.io_access.data or event.hyperv_call.result points at */
+		struct wire_event_answer event;
+	} answer; /* what the pointers of the event point at */
 };
 
 /* Make a vCPU of the end to write, fds[0], and the end to read, fds[1]; as channel_init(). */
-int vcpu_new(int fds[2], struct crosvm_vcpu **out_vcpu);
+int vcpu_new(const struct machine *machine, int fds[2], struct crosvm_vcpu **out_vcpu);
 
 /* Free a vCPU that no plugin has seen. */
 void vcpu_free(struct crosvm_vcpu *vcpu);
@@ -60,12 +66,25 @@ void vcpu_retire(struct crosvm_vcpu *vcpu);
 int vcpu_enter(struct crosvm_vcpu *vcpu);
 void vcpu_leave(struct crosvm_vcpu *vcpu);
 
+/* The same for a request of a stopped vCPU: -EBUSY if it runs. */
+int vcpu_enter_stopped(struct crosvm_vcpu *vcpu);
+
+/* Ask whether a call that not every host has may go: 0, -ENOTTY unless the host `has` it, or as vcpu_enter(). */
+int vcpu_need(struct crosvm_vcpu *vcpu, bool has);
+
 /*
- * Send a request of a stopped vCPU and wait for its reply, whose repeated elements go to `elements` (NULL: nowhere). The `bytes` of the reply are valid until the next
- * call. Returns the host's errno if it refused, or -EPROTO if the reply is not `reply_member`, or as
+ * Send a request of a stopped vCPU and wait for its reply, whose repeated elements go to `elements` (NULL: nowhere).
+ * The `bytes` of the reply are valid until the next call. Returns the host's errno if it refused, or -EPROTO if the reply is not `reply_member`, or as
  * channel_send() and channel_next_reply().
  */
 int vcpu_call(struct crosvm_vcpu *vcpu, const wire_VcpuRequest *request, unsigned int reply_member,
               const struct wire_arena *elements, wire_VcpuResponse *out_reply);
+
+/*
+ * Enter, send a request that changes the vCPU and leave. What was set before goes before, and snapshots of the event
+ * that the change could make stale are forgotten. `bytes` of the reply are not valid.
+ */
+int vcpu_command(struct crosvm_vcpu *vcpu, const wire_VcpuRequest *request, unsigned int reply_member,
+                 wire_VcpuResponse *out_reply);
 
 #endif

@@ -10,31 +10,6 @@
 #include "plugin/stats.h"
 #include "plugin/vcpu.h"
 
-/* Begin a request of a stopped vCPU; vcpu_leave() must follow a success. */
-static int enter_stopped(struct crosvm_vcpu *vcpu)
-{
-	int error = vcpu_enter(vcpu);
-	if (!error && !vcpu->stopped) {
-		vcpu_leave(vcpu);
-		return -EBUSY;
-	}
-	return error;
-}
-
-/* Send a request that changes the vCPU: what was set before must arrive before. */
-static int command(struct crosvm_vcpu *vcpu, const wire_VcpuRequest *request, unsigned int reply_member)
-{
-	int error = enter_stopped(vcpu);
-	if (error)
-		return error;
-	wire_VcpuResponse reply;
-	error = state_flush(vcpu);
-	if (!error)
-		error = vcpu_call(vcpu, request, reply_member, NULL, &reply);
-	vcpu_leave(vcpu);
-	return error;
-}
-
 static int fetch_msrs(struct crosvm_vcpu *vcpu, uint32_t count, const uint32_t *indices,
                       const struct wire_arena *elements, wire_VcpuResponse *out_reply)
 {
@@ -42,7 +17,7 @@ static int fetch_msrs(struct crosvm_vcpu *vcpu, uint32_t count, const uint32_t *
 	    .which_message = wire_VcpuRequest_get_msrs_tag,
 	    .message.get_msrs.entry_indices = {.items = indices, .count = count},
 	};
-	int error = enter_stopped(vcpu);
+	int error = vcpu_enter_stopped(vcpu);
 	if (error)
 		return error;
 	error = vcpu_call(vcpu, &request, wire_VcpuResponse_get_msrs_tag, elements, out_reply);
@@ -78,6 +53,14 @@ int crosvm_vcpu_get_msrs(struct crosvm_vcpu *vcpu, uint32_t count, struct kvm_ms
 	return 0;
 }
 
+static struct wire_array msrs_to_wire(uint32_t count, const struct kvm_msr_entry *entries,
+                                      wire_VcpuRequest_MsrEntry *out_entries)
+{
+	for (uint32_t i = 0; i < count; i++)
+		out_entries[i] = (wire_VcpuRequest_MsrEntry){.index = entries[i].index, .data = entries[i].data};
+	return (struct wire_array){.items = out_entries, .count = count};
+}
+
 int crosvm_vcpu_set_msrs(struct crosvm_vcpu *vcpu, uint32_t count, const struct kvm_msr_entry *entries)
 {
 	STATS();
@@ -86,13 +69,63 @@ int crosvm_vcpu_set_msrs(struct crosvm_vcpu *vcpu, uint32_t count, const struct 
 	if (count > LIMIT_MSRS)
 		return -E2BIG;
 	wire_VcpuRequest_MsrEntry wire_entries[LIMIT_MSRS];
-	for (uint32_t i = 0; i < count; i++)
-		wire_entries[i] = (wire_VcpuRequest_MsrEntry){.index = entries[i].index, .data = entries[i].data};
 	wire_VcpuRequest request = {
 	    .which_message = wire_VcpuRequest_set_msrs_tag,
-	    .message.set_msrs.entries = {.items = wire_entries, .count = count},
+	    .message.set_msrs.entries = msrs_to_wire(count, entries, wire_entries),
 	};
-	return command(vcpu, &request, wire_VcpuResponse_set_msrs_tag);
+	wire_VcpuResponse reply;
+	return vcpu_command(vcpu, &request, wire_VcpuResponse_set_msrs_tag, &reply);
+}
+
+int crosvm_vcpu_set_msrs_counted(struct crosvm_vcpu *vcpu, uint32_t count, const struct kvm_msr_entry *entries,
+                                 uint32_t *out_count)
+{
+	STATS();
+	if (!vcpu || !out_count || (count > 0 && !entries))
+		return -EINVAL;
+	*out_count = 0;
+	int error = vcpu_need(vcpu, !machine_is_original(vcpu->machine));
+	if (error)
+		return error;
+	if (count > LIMIT_MSRS)
+		return -E2BIG;
+	wire_VcpuRequest_MsrEntry wire_entries[LIMIT_MSRS];
+	wire_VcpuRequest request = {
+	    .which_message = wire_VcpuRequest_set_msrs_counted_tag,
+	    .message.set_msrs_counted.entries = msrs_to_wire(count, entries, wire_entries),
+	};
+	wire_VcpuResponse reply;
+	error = vcpu_command(vcpu, &request, wire_VcpuResponse_set_msrs_counted_tag, &reply);
+	if (error)
+		return error;
+	if (reply.message.set_msrs_counted.count > count)
+		return -EPROTO;
+	*out_count = reply.message.set_msrs_counted.count;
+	return 0;
+}
+
+static int set_cpuid_raw(struct crosvm_vcpu *vcpu, uint32_t count, const struct kvm_cpuid_entry2 *entries)
+{
+	if (count > LIMIT_CPUID_ENTRIES)
+		return -E2BIG;
+	wire_VcpuRequest request = {
+	    .which_message = wire_VcpuRequest_set_cpuid_raw_tag,
+	    .message.set_cpuid_raw.entries = {(const uint8_t *)entries, count * sizeof(entries[0])},
+	};
+	wire_VcpuResponse reply;
+	return vcpu_command(vcpu, &request, wire_VcpuResponse_set_cpuid_raw_tag, &reply);
+}
+
+static int set_cpuid_baseline(struct crosvm_vcpu *vcpu, uint32_t count, const struct kvm_cpuid_entry2 *entries)
+{
+	wire_VcpuRequest request = {.which_message = wire_VcpuRequest_set_cpuid_tag};
+	int error = cpuid_to_wire(count, entries, &request.message.set_cpuid.entries);
+	if (error)
+		return error;
+	wire_VcpuResponse reply;
+	error = vcpu_command(vcpu, &request, wire_VcpuResponse_set_cpuid_tag, &reply);
+	free((void *)request.message.set_cpuid.entries.items);
+	return error;
 }
 
 int crosvm_vcpu_set_cpuid(struct crosvm_vcpu *vcpu, uint32_t count, const struct kvm_cpuid_entry2 *entries)
@@ -100,13 +133,9 @@ int crosvm_vcpu_set_cpuid(struct crosvm_vcpu *vcpu, uint32_t count, const struct
 	STATS();
 	if (!vcpu || (count > 0 && !entries))
 		return -EINVAL;
-	wire_VcpuRequest request = {.which_message = wire_VcpuRequest_set_cpuid_tag};
-	int error = cpuid_to_wire(count, entries, &request.message.set_cpuid.entries);
-	if (error)
-		return error;
-	error = command(vcpu, &request, wire_VcpuResponse_set_cpuid_tag);
-	free((void *)request.message.set_cpuid.entries.items);
-	return error;
+	if (machine_has(vcpu->machine, CROSVM_FEATURE_CPUID_FLAGS))
+		return set_cpuid_raw(vcpu, count, entries);
+	return set_cpuid_baseline(vcpu, count, entries);
 }
 
 int crosvm_get_hyperv_cpuid(struct crosvm_vcpu *vcpu, uint32_t count, struct kvm_cpuid_entry2 *entries,
@@ -122,7 +151,7 @@ int crosvm_get_hyperv_cpuid(struct crosvm_vcpu *vcpu, uint32_t count, struct kvm
 		return error;
 	wire_VcpuRequest request = {.which_message = wire_VcpuRequest_get_hyperv_cpuid_tag};
 	wire_VcpuResponse reply;
-	error = enter_stopped(vcpu);
+	error = vcpu_enter_stopped(vcpu);
 	if (!error) {
 		error = vcpu_call(vcpu, &request, wire_VcpuResponse_get_hyperv_cpuid_tag, &elements, &reply);
 		vcpu_leave(vcpu);
@@ -142,5 +171,6 @@ int crosvm_vcpu_enable_capability(struct crosvm_vcpu *vcpu, uint32_t capability,
 	    .which_message = wire_VcpuRequest_enable_capability_tag,
 	    .message.enable_capability.capability = capability,
 	};
-	return command(vcpu, &request, wire_VcpuResponse_enable_capability_tag);
+	wire_VcpuResponse reply;
+	return vcpu_command(vcpu, &request, wire_VcpuResponse_enable_capability_tag, &reply);
 }

@@ -54,7 +54,8 @@ static void *array_add(struct wire_array *array, size_t size, void *overflow)
 {
 	if (array->count++ == 0) {
 		arena.used = arena.used < arena.size ? (arena.used + 7) & ~(size_t)7 : arena.size;
-		array->items = arena.memory + arena.used;
+		/* Without memory there is nothing to point to, and no arithmetic on NULL. */
+		array->items = arena.memory ? arena.memory + arena.used : NULL;
 	}
 	if (array->stored + 1 < array->count || arena.used + size > arena.size)
 		return overflow;
@@ -97,6 +98,7 @@ MESSAGE_ARRAY(wire_routes_field, wire_MainRequest_SetIrqRouting_Route)
 MESSAGE_ARRAY(wire_hints_field, wire_MainRequest_SetCallHint_RegHint)
 MESSAGE_ARRAY(wire_cpuid_field, wire_CpuidEntry)
 MESSAGE_ARRAY(wire_msrs_field, wire_VcpuRequest_MsrEntry)
+MESSAGE_ARRAY(wire_msr_ranges_field, wire_MainRequest_SetMsrFilter_Range)
 
 static uint64_t number_at(const struct wire_array *array, uint32_t index, size_t size)
 {

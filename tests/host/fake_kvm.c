@@ -80,11 +80,11 @@ static int refuse(int code)
 
 static int get_msr_list(struct kvm_msr_list *list)
 {
-	uint32_t room = list->nmsrs;
-	list->nmsrs = FAKE_MSRS;
-	if (room < FAKE_MSRS)
+	uint32_t room = list->nmsrs, count = fake_kvm.msr_count ? fake_kvm.msr_count : FAKE_MSRS;
+	list->nmsrs = count;
+	if (room < count)
 		return refuse(E2BIG);
-	for (uint32_t i = 0; i < FAKE_MSRS; i++)
+	for (uint32_t i = 0; i < count; i++)
 		list->indices[i] = FAKE_MSR_FIRST + i;
 	return 0;
 }
@@ -101,6 +101,21 @@ static int get_cpuid(struct kvm_cpuid2 *cpuid, uint32_t mark)
 	return 0;
 }
 
+static int check_extension(unsigned long capability)
+{
+	switch (capability) {
+	case KVM_CAP_IMMEDIATE_EXIT:
+		return !fake_kvm.no_immediate_exit;
+	case KVM_CAP_MAX_VCPUS:
+		return fake_kvm.max_vcpus;
+	case KVM_CAP_XSAVE2:
+		return fake_kvm.xsave_size;
+	default:
+		return capability == fake_kvm.extension ||
+		       (capability < FAKE_CAPS_MAX && fake_kvm.caps[capability]);
+	}
+}
+
 static int device_ioctl(unsigned long request, void *argument)
 {
 	switch (request) {
@@ -109,9 +124,7 @@ static int device_ioctl(unsigned long request, void *argument)
 	case KVM_GET_VCPU_MMAP_SIZE:
 		return fake_kvm.run_size;
 	case KVM_CHECK_EXTENSION:
-		return (unsigned long)argument == KVM_CAP_IMMEDIATE_EXIT
-		           ? !fake_kvm.no_immediate_exit
-		           : (unsigned long)argument == fake_kvm.extension;
+		return check_extension((unsigned long)argument);
 	case KVM_CREATE_VM:
 		return make_kind(FAKE_VM, 0);
 	case KVM_GET_SUPPORTED_CPUID: {
@@ -205,6 +218,8 @@ static int get_dirty_log(const struct kvm_dirty_log *log)
 	for (uint64_t page = pages & ~UINT64_C(7); page < pages; page++)
 		((uint8_t *)log->dirty_bitmap)[page / 8] |= (uint8_t)(1 << page % 8);
 	fake_kvm.dirty_logs++;
+	if (fake_kvm.on_dirty_log)
+		fake_kvm.on_dirty_log();
 	return 0;
 }
 
@@ -228,6 +243,35 @@ static int chip_ioctl(unsigned long request, struct kvm_irqchip *chip)
 	return 0;
 }
 
+static void note_msr_call(const struct fake_msr_call *call)
+{
+	if (fake_kvm.msr_call_count < FAKE_MSR_CALLS_MAX)
+		fake_kvm.msr_calls[fake_kvm.msr_call_count++] = *call;
+}
+
+static int enable_capability(const struct kvm_enable_cap *capability)
+{
+	fake_kvm.capability = *capability;
+	if (capability->cap == KVM_CAP_X86_USER_SPACE_MSR) {
+		struct fake_msr_call call = {.reasons = capability->args[0]};
+		note_msr_call(&call);
+	}
+	return 0;
+}
+
+static int set_msr_filter(const struct kvm_msr_filter *filter)
+{
+	struct fake_msr_call call = {.is_filter = true, .filter = *filter, .denies_all = true};
+	for (size_t i = 0; i < KVM_MSR_FILTER_MAX_RANGES; i++) {
+		const struct kvm_msr_filter_range *range = &filter->ranges[i];
+		for (uint32_t bit = 0; bit < range->nmsrs; bit++)
+			call.denies_all = call.denies_all && !(range->bitmap[bit / 8] >> bit % 8 & 1);
+		call.filter.ranges[i].bitmap = NULL;
+	}
+	note_msr_call(&call);
+	return 0;
+}
+
 static int vm_ioctl(unsigned long request, void *argument)
 {
 	switch (request) {
@@ -236,7 +280,7 @@ static int vm_ioctl(unsigned long request, void *argument)
 	case KVM_CREATE_PIT2:
 		return 0;
 	case KVM_CHECK_EXTENSION:
-		return (unsigned long)argument == fake_kvm.extension;
+		return check_extension((unsigned long)argument);
 	case KVM_SET_USER_MEMORY_REGION:
 		return set_slot(argument);
 	case KVM_CREATE_VCPU:
@@ -267,6 +311,13 @@ static int vm_ioctl(unsigned long request, void *argument)
 	case KVM_SET_CLOCK:
 		fake_kvm.clock = *(const struct kvm_clock_data *)argument;
 		return 0;
+	case KVM_ENABLE_CAP:
+		return enable_capability(argument);
+	case KVM_X86_SET_MSR_FILTER:
+		return set_msr_filter(argument);
+	case KVM_SIGNAL_MSI:
+		fake_kvm.msi = *(const struct kvm_msi *)argument;
+		return fake_kvm.msi_result;
 	case KVM_SET_IDENTITY_MAP_ADDR:
 		fake_kvm.identity_map = *(const uint64_t *)argument;
 		return 0;
@@ -301,6 +352,49 @@ static int set_cpuid(struct fake_vcpu *vcpu, const struct kvm_cpuid2 *cpuid)
 	return 0;
 }
 
+static int get_vcpu_cpuid(const struct fake_vcpu *vcpu, struct kvm_cpuid2 *cpuid)
+{
+	uint32_t room = cpuid->nent;
+	cpuid->nent = vcpu->cpuid_count;
+	if (room < vcpu->cpuid_count)
+		return refuse(E2BIG);
+	memcpy(cpuid->entries, vcpu->cpuid, vcpu->cpuid_count * sizeof(cpuid->entries[0]));
+	return 0;
+}
+
+/* Like KVM, which says how much room it takes. */
+static int get_nested(struct kvm_nested_state *state)
+{
+	uint32_t room = state->size;
+	state->size = fake_kvm.nested_size;
+	if (room < fake_kvm.nested_size)
+		return refuse(E2BIG);
+	memcpy(state, fake_kvm.nested, fake_kvm.nested_size);
+	state->size = fake_kvm.nested_size;
+	return 0;
+}
+
+static int xsave_ioctl(unsigned long request, void *argument)
+{
+	size_t size = fake_kvm.xsave_size > 4096 ? (size_t)fake_kvm.xsave_size : 4096;
+	if (request == KVM_GET_XSAVE2)
+		memcpy(argument, fake_kvm.xsave, size);
+	else if (request == KVM_GET_XSAVE)
+		memcpy(argument, fake_kvm.xsave, 4096);
+	else
+		memcpy(fake_kvm.xsave, argument, size);
+	return 0;
+}
+
+static int translate(struct kvm_translation *translation)
+{
+	translation->physical_address = translation->linear_address + FAKE_TRANSLATION;
+	translation->valid = translation->linear_address & 1;
+	translation->writeable = translation->linear_address >> 1 & 1;
+	translation->usermode = translation->linear_address >> 2 & 1;
+	return 0;
+}
+
 static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *argument)
 {
 #define STATE(name, get_request, set_request)                      \
@@ -327,6 +421,34 @@ static int vcpu_ioctl(struct fake_vcpu *vcpu, unsigned long request, void *argum
 		return msrs_ioctl(vcpu, argument, request == KVM_SET_MSRS);
 	case KVM_SET_CPUID2:
 		return set_cpuid(vcpu, argument);
+	case KVM_GET_CPUID2:
+		return get_vcpu_cpuid(vcpu, argument);
+	case KVM_GET_XSAVE:
+	case KVM_GET_XSAVE2:
+	case KVM_SET_XSAVE:
+		return xsave_ioctl(request, argument);
+	case KVM_GET_TSC_KHZ:
+		return (int)vcpu->tsc_khz;
+	case KVM_SET_TSC_KHZ:
+		vcpu->tsc_khz = (uint32_t)(unsigned long)argument;
+		return 0;
+	case KVM_GET_NESTED_STATE:
+		return get_nested(argument);
+	case KVM_SET_NESTED_STATE:
+		memcpy(fake_kvm.nested, argument, ((const struct kvm_nested_state *)argument)->size);
+		return 0;
+	case KVM_INTERRUPT:
+		vcpu->interrupts++;
+		vcpu->vector = ((const struct kvm_interrupt *)argument)->irq;
+		return 0;
+	case KVM_NMI:
+		vcpu->nmis++;
+		return 0;
+	case KVM_SET_GUEST_DEBUG:
+		vcpu->debug = *(const struct kvm_guest_debug *)argument;
+		return 0;
+	case KVM_TRANSLATE:
+		return translate(argument);
 	case KVM_GET_SUPPORTED_HV_CPUID:
 		return get_cpuid(argument, FAKE_HYPERV_LEAF);
 	case KVM_ENABLE_CAP:

@@ -23,13 +23,14 @@ struct machine_rig {
 	struct plugvm_error error;
 	int run_result;
 	pthread_t thread;
-	int plugin_lines;
+	int plugin_lines, error_lines;
 	char last_line[256];
 };
 
 static void on_log(void *context, enum plugvm_log_level level, const char *line)
 {
 	struct machine_rig *rig = context;
+	rig->error_lines += level == PLUGVM_LOG_ERROR;
 	if (level != PLUGVM_LOG_PLUGIN)
 		return;
 	rig->plugin_lines++;
@@ -366,6 +367,17 @@ static void test_start_refused(void **state)
 	}
 }
 
+/* A plugin that asks again costs the host nothing more, and no line in the log. */
+static void test_start_refused_again(void **state)
+{
+	struct machine_rig *rig = *state;
+	rig->config.argv = role_argv("insist");
+	fake_kvm_fail(KVM_CREATE_VCPU, ENOSPC, 2);
+	run(rig);
+	expect_end(rig, PLUGVM_END_PLUGIN_EXITED, ENOSPC, "");
+	assert_int_equal(rig->error_lines, 1);
+}
+
 static void test_kvm_unusable(void **state)
 {
 	struct machine_rig *rig = *state;
@@ -613,6 +625,7 @@ int main(int argc, char **argv)
 	    TEST(test_closed_vcpus),
 	    TEST(test_answer_timeouts),
 	    TEST(test_start_refused),
+	    TEST(test_start_refused_again),
 	    TEST(test_kvm_unusable),
 	    TEST(test_kvm_fd),
 	    TEST(test_stop_running_guest),

@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 
 static const struct plugvm_machine_config good = {
     .size = sizeof(good),
@@ -40,7 +42,7 @@ static void test_machine(void **state)
 	wrong[0].size--;
 	wrong[1].size = 0;
 	wrong[2].vcpu_count = 0;
-	wrong[3].vcpu_count = LIMIT_BASELINE_VCPUS + 1;
+	wrong[3].vcpu_count = LIMIT_VCPUS + 1;
 	wrong[4].kick_signal = SIGTERM;
 	wrong[5].kick_signal = SIGRTMAX + 1;
 
@@ -87,11 +89,59 @@ static void test_plugin(void **state)
 	}
 }
 
+/* A kernel that takes fewer vCPUs says so at once, and not when the plugin has set everything up. */
+static void test_max_vcpus(void **state)
+{
+	(void)state;
+	static const struct {
+		int most;
+		uint32_t count;
+		bool fits;
+	} cases[] = {{1, 1, true},       {1, 2, false},      {288, 288, true}, {288, 289, false},
+	             {1024, 1024, true}, {4096, 1024, true}, {1, 1024, false}, {0, 1024, true}};
+	int fds_before = count_open_fds();
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct plugvm_machine_config config = good;
+		struct plugvm_machine *machine = NULL;
+		struct plugvm_error error;
+		config.vcpu_count = cases[i].count;
+		fake_kvm.max_vcpus = cases[i].most;
+		assert_int_equal(plugvm_machine_new(&config, &machine, &error), cases[i].fits ? 0 : -EINVAL);
+		if (!cases[i].fits) {
+			char text[32];
+			assert_null(machine);
+			assert_int_equal(error.kind, PLUGVM_ERROR_CONFIG);
+			snprintf(text, sizeof(text), "at most %d", cases[i].most);
+			assert_non_null(strstr(error.text, text));
+		}
+		plugvm_machine_free(&machine);
+		assert_int_equal(count_open_fds(), fds_before);
+	}
+}
+
+/* Which interrupt controllers there are is the configuration's. */
+static void test_irqchip(void **state)
+{
+	(void)state;
+	struct plugvm_machine_config config = good;
+	struct plugvm_machine *machine = NULL;
+	struct plugvm_error error;
+	config.irqchip = PLUGVM_IRQCHIP_SPLIT;
+	assert_int_equal(plugvm_machine_new(&config, &machine, &error), 0);
+	assert_int_equal(fake_kvm.capability.cap, KVM_CAP_SPLIT_IRQCHIP);
+	plugvm_machine_free(&machine);
+	config.irqchip = (enum plugvm_irqchip)3;
+	assert_int_equal(plugvm_machine_new(&config, &machine, &error), -EINVAL);
+	assert_int_equal(error.kind, PLUGVM_ERROR_CONFIG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test_setup_teardown(test_machine, setup, teardown),
 	    cmocka_unit_test_setup_teardown(test_plugin, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_max_vcpus, setup, teardown),
+	    cmocka_unit_test_setup_teardown(test_irqchip, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,7 +39,7 @@ void session_rig_init(struct session_rig *rig, uint32_t vcpu_count)
 	rig->real = sys;
 	fake_kvm_install();
 	assert_int_equal(plugvm_kvm_open(NULL, &rig->kvm, NULL), 0);
-	assert_int_equal(plugvm_vm_new(rig->kvm, &rig->vm, NULL), 0);
+	assert_int_equal(plugvm_vm_new(rig->kvm, PLUGVM_IRQCHIP_KERNEL, &rig->vm, NULL), 0);
 	rig->config = (struct plugvm_plugin_config){.size = sizeof(rig->config),
 	                                            .vcpu_count = vcpu_count,
 	                                            .start = on_start,
@@ -81,7 +81,7 @@ int rig_send(int socket, const wire_MainRequest *request, int fd, size_t fd_coun
 	ssize_t size = wire_encode_main_request(request, data, sizeof(data));
 	assert_true(size >= 0);
 	/* A request that nobody knows; an empty packet would be the end. */
-	static const uint8_t unknown[] = {0xc2, 0x0c, 0x00};
+	static const uint8_t unknown[] = {0xba, 0x3e, 0x00};
 	if (size == 0) {
 		memcpy(data, unknown, sizeof(unknown));
 		size = sizeof(unknown);
@@ -158,7 +158,7 @@ void link_rig_init(struct link_rig *rig, unsigned int answer_timeout_ms)
 	rig->real = sys;
 	fake_kvm_install();
 	assert_int_equal(plugvm_kvm_open(NULL, &rig->kvm, NULL), 0);
-	assert_int_equal(plugvm_vm_new(rig->kvm, &rig->vm, NULL), 0);
+	assert_int_equal(plugvm_vm_new(rig->kvm, PLUGVM_IRQCHIP_KERNEL, &rig->vm, NULL), 0);
 	assert_int_equal(plugvm_vcpu_new(rig->vm, 0, &rig->vcpu, NULL), 0);
 	rig->fake = fake_kvm_vcpu(0);
 	assert_int_equal(ranges_init(&rig->ranges, 1), 0);
@@ -262,7 +262,7 @@ void link_put_request(struct link_rig *rig, const wire_VcpuRequest *request)
 	static uint8_t data[LIMIT_VCPU_REQUEST_BYTES];
 	ssize_t size = wire_encode_vcpu_request(request, data, sizeof(data));
 	assert_true(size >= 0);
-	static const uint8_t unknown[] = {0xc2, 0x0c, 0x00};
+	static const uint8_t unknown[] = {0xba, 0x3e, 0x00};
 	if (size == 0)
 		link_put(rig, unknown, sizeof(unknown));
 	else
@@ -350,4 +350,52 @@ void link_pass_init(struct link_rig *rig)
 	link_expect_init(rig, 0);
 	link_resume(rig, NULL, 0);
 	assert_int_equal(link_end(rig), 0);
+}
+
+/* ---- Exits ---- */
+
+int exit_rig_setup(void **state)
+{
+	static struct exit_rig rig;
+	/* A wait for an answer that nobody gives fails, rather than hangs. */
+	link_rig_init(&rig.link, PATIENCE_MS);
+	rig.pv.link = &rig.link.link;
+	rig.run = plugvm_vcpu_exit(rig.link.vcpu);
+	memset(&rig.end, 0, sizeof(rig.end));
+	*state = &rig;
+	return 0;
+}
+
+int exit_rig_teardown(void **state)
+{
+	struct exit_rig *rig = *state;
+	link_rig_fini(&rig->link);
+	return 0;
+}
+
+enum exit_verdict exit_now(struct exit_rig *rig, uint32_t reason)
+{
+	rig->run->exit_reason = reason;
+	memset(&rig->end, 0, sizeof(rig->end));
+	return exit_handle(&rig->pv, rig->link.vcpu, &rig->end);
+}
+
+static void *handle_in_thread(void *argument)
+{
+	struct exit_rig *rig = argument;
+	rig->verdict = exit_handle(&rig->pv, rig->link.vcpu, &rig->end);
+	return NULL;
+}
+
+void exit_begin(struct exit_rig *rig, uint32_t reason)
+{
+	rig->run->exit_reason = reason;
+	memset(&rig->end, 0, sizeof(rig->end));
+	assert_int_equal(pthread_create(&rig->thread, NULL, handle_in_thread, rig), 0);
+}
+
+enum exit_verdict exit_end(struct exit_rig *rig)
+{
+	pthread_join(rig->thread, NULL);
+	return rig->verdict;
 }

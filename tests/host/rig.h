@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "fake_kvm.h"
+#include "host/exits.h"
 #include "host/plugin.h"
 #include "host/session.h"
 
@@ -45,7 +46,7 @@ void session_rig_fini(struct session_rig *rig);
 int session_rig_setup(void **state);
 int session_rig_teardown(void **state);
 
-#define ANSWER_FDS_MAX 64
+#define ANSWER_FDS_MAX (2 * LIMIT_VCPUS_PER_REPLY)
 
 struct answer_packet {
 	int result; /* of packet_recv(): -EAGAIN: none came */
@@ -124,5 +125,25 @@ void link_expect_paused(struct link_rig *rig, int code, uint64_t user);
 void link_expect_nothing(struct link_rig *rig);
 /* Bring the vCPU past INIT. */
 void link_pass_init(struct link_rig *rig);
+
+/* ---- The exits of a vCPU, on a shared page that the test fills in ---- */
+
+struct exit_rig {
+	struct link_rig link;
+	struct plugvm_plugin_vcpu pv;
+	struct kvm_run *run;
+	struct vcpu_end end;
+	enum exit_verdict verdict;
+	pthread_t thread;
+};
+
+int exit_rig_setup(void **state);
+int exit_rig_teardown(void **state);
+
+/* Handle an exit in this thread. */
+enum exit_verdict exit_now(struct exit_rig *rig, uint32_t reason);
+/* Have the host's thread handle one; wait for it. */
+void exit_begin(struct exit_rig *rig, uint32_t reason);
+enum exit_verdict exit_end(struct exit_rig *rig);
 
 #endif

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -23,6 +24,7 @@
 
 struct plugin {
 	int shutdown;
+	bool tells_end;
 	int vcpu_fds[2 * VCPUS_MAX];
 	size_t vcpu_count;
 };
@@ -44,6 +46,24 @@ static int ask(pb_size_t tag, int *fds, size_t fd_capacity, size_t *out_fd_count
 	    wire_decode_main_response(data, packet.size, NULL, &response) < 0)
 		_exit(BROKEN);
 	*out_fd_count = packet.fd_count;
+	return response.error;
+}
+
+/* Ask why the VM ends, and say it; returns the error. */
+static int tell_end(void)
+{
+	static const uint8_t request[] = {0x8a, 0x0d, 0x00};
+	uint8_t data[512];
+	struct packet packet = {.data = data, .capacity = sizeof(data)};
+	wire_MainResponse response;
+	if (packet_send(MAIN_SOCKET, request, sizeof(request), NULL, 0, 0) < 0 ||
+	    packet_recv(MAIN_SOCKET, &packet, 0) < 0 || packet.size == 0 ||
+	    wire_decode_main_response(data, packet.size, NULL, &response) < 0)
+		_exit(BROKEN + 7);
+	const wire_MainResponse_GetEnd *end = &response.message.get_end;
+	if (response.error == 0)
+		dprintf(STDERR_FILENO, "%u %d %d %.*s\n", end->reason, end->value, end->cpu, (int)end->text.size,
+		        (const char *)end->text.data);
 	return response.error;
 }
 
@@ -75,6 +95,8 @@ static bool answer(const int fds[2], bool only_init)
 	ssize_t header = wire_frame_parse(frame, (size_t)size, &body);
 	if (header <= 0 || wire_decode_vcpu_response(frame + header, body, NULL, &response) < 0)
 		_exit(BROKEN + 1);
+	if (response.which_message != wire_VcpuResponse_wait_tag)
+		return true; /* an event beyond API 0.22, which waits for ever */
 	const wire_VcpuResponse_Wait *wait = &response.message.wait;
 	bool is_io = wait->which_exit == wire_VcpuResponse_Wait_io_tag;
 	if (is_io && only_init)
@@ -101,7 +123,7 @@ static void serve(struct plugin *plugin, bool stubborn, bool only_init)
 	for (;;) {
 		poll(fds, VCPUS_MAX + 1, -1);
 		if (fds[VCPUS_MAX].revents)
-			_exit(0);
+			_exit(plugin->tells_end ? tell_end() : 0);
 		for (size_t i = 0; i < plugin->vcpu_count; i++) {
 			if (fds[i].revents && !answer(&plugin->vcpu_fds[2 * i], only_init))
 				fds[i].fd = -1;
@@ -168,7 +190,14 @@ static void play(const char *role)
 	         MSG_NOSIGNAL) < 0 ||
 	    recv(MAIN_SOCKET, reply, 16, 0) <= 0)
 		_exit(BROKEN + 4);
+	plugin.tells_end = strcmp(role, "end") == 0;
+	if (plugin.tells_end && tell_end() != EAGAIN)
+		_exit(BROKEN + 8);
 	int error = ask(wire_MainRequest_start_tag, NULL, 0, &count);
+	for (int i = 0; i < 100 && strcmp(role, "insist") == 0; i++) {
+		if (ask(wire_MainRequest_start_tag, NULL, 0, &count) != error)
+			_exit(BROKEN + 5);
+	}
 	if (strcmp(role, "refused") == 0 || error)
 		_exit(error);
 	if (strcmp(role, "crash") == 0) {
@@ -188,7 +217,8 @@ static void play(const char *role)
 		pause_twice(&plugin);
 	if (strcmp(role, "no-resume") == 0)
 		put_tag(plugin.vcpu_fds[0], wire_VcpuRequest_wait_tag);
-	if (strcmp(role, "serve") == 0 || strcmp(role, "stubborn") == 0 || strcmp(role, "no-answer") == 0)
+	if (strcmp(role, "serve") == 0 || plugin.tells_end || strcmp(role, "stubborn") == 0 ||
+	    strcmp(role, "no-answer") == 0)
 		serve(&plugin, role[0] == 's' && role[1] == 't', role[0] == 'n');
 	wait_for_ever();
 }

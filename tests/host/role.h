@@ -18,7 +18,8 @@ const char *const *role_argv(const char *role);
  *   close        close the connection and wait
  *   refused      exit with the error of start, 0 if there was none
  *   serve        answer everything; exit with 0 when told to
- *   stubborn     the same, but never exit
+ *   end          the same, and say on stderr why the VM ends: reason, value, vCPU and text
+ *   stubborn     as serve, but never exit
  *   no-init      never ask for INIT
  *   no-resume    ask for INIT and never resume
  *   no-answer    resume from INIT, and answer nothing after that

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Checks the main connections of a session: every request in every phase, fds in every number, packets that are
- * too long or nonsense, plugins that do not read, the number of connections, and what get_vcpus and start do.
+ * too long or nonsense, plugins that do not read, the number of connections, and what start does.
  */
 #include "rig.h"
 
@@ -39,6 +39,11 @@ enum column { SETUP, RUNNING, DYING_UNSTARTED, DYING_STARTED, WITHOUT_VM, COLUMN
 	                .which_constructor = wire_MainRequest_Create_##kind##_tag, \
 	                .constructor = {.kind = __VA_ARGS__}})
 
+#define CREATE_EXT(request_id, kind, ...)                                                 \
+	SERVED(create_ext, {.id = request_id,                                             \
+	                    .which_constructor = wire_MainRequest_CreateExt_##kind##_tag, \
+	                    .constructor = {.kind = __VA_ARGS__}})
+
 /* What the request needs, in a session where nothing was asked before. */
 static const struct row {
 	pb_size_t tag;
@@ -53,6 +58,13 @@ static const struct row {
 		wire_MainRequest_PauseVcpus pause_vcpus;
 		wire_MainRequest_SetCallHint set_call_hint;
 		wire_MainRequest_MemoryDirtyLog dirty_log;
+		wire_MainRequest_GetVcpusFrom get_vcpus_from;
+		wire_MainRequest_CreateExt create_ext;
+		wire_MainRequest_GetCpuid get_cpuid;
+		wire_MainRequest_DirtyLogTo dirty_log_to;
+		wire_MainRequest_SignalMsi signal_msi;
+		wire_MainRequest_SubscribeExits subscribe_exits;
+		wire_MainRequest_SetMsrFilter set_msr_filter;
 	} content;
 	int expected[COLUMNS];
 	bool with_memfd;
@@ -96,6 +108,28 @@ static const struct row {
     {wire_MainRequest_set_call_hint_tag, {{0}}, EVERYWHERE(0), false, 0},
     {SERVED(set_call_hint, {.space = (wire_AddressSpace)2}), EVERYWHERE(EINVAL), false, 0},
     {SERVED(dirty_log, {.id = 1}), NEEDS_VM(ENOENT), false, 0},
+    {wire_MainRequest_features_tag, {{0}}, EVERYWHERE(0), false, 0},
+    {SERVED(get_vcpus_from, {.first = 0}), EVERYWHERE(0), false, 4},
+    {SERVED(get_vcpus_from, {.first = 1}), EVERYWHERE(0), false, 2},
+    {SERVED(get_vcpus_from, {.first = 2}), EVERYWHERE(EINVAL), false, 0},
+    {SERVED(get_vcpus_from, {.first = UINT32_MAX}), EVERYWHERE(EINVAL), false, 0},
+    {CREATE_EXT(1, io_event, {.address = 1, .length = 2}), NEEDS_VM(0), false, 1},
+    {CREATE_EXT(1, io_event, {.address = 1, .length = 3}), NEEDS_VM(EINVAL), false, 0},
+    {CREATE_EXT(1, io_event, {.address = 1, .length = 2}), EVERYWHERE(EINVAL), true, 0},
+    {CREATE_EXT(1, io_event, {.space = (wire_AddressSpace)2, .length = 2}), NEEDS_VM(EINVAL), false, 0},
+    {CREATE_EXT(1, irq_event, {.irq_id = LIMIT_GSI}), NEEDS_VM(0), false, 1},
+    {CREATE_EXT(1, irq_event, {.irq_id = LIMIT_GSI + 1}), NEEDS_VM(EINVAL), false, 0},
+    {SERVED(create_ext, {.id = 1}), NEEDS_VM(ENOTTY), false, 0},
+    {SERVED(get_cpuid, {.emulated = false}), NEEDS_VM(0), false, 0},
+    {SERVED(get_cpuid, {.emulated = true}), NEEDS_VM(0), false, 0},
+    {SERVED(dirty_log_to, {.id = 1}), NEEDS_VM(EBADF), false, 0},
+    {SERVED(dirty_log_to, {.id = 1}), NEEDS_VM(ENOENT), true, 0},
+    {wire_MainRequest_pause_set_tag, {{0}}, EVERYWHERE(0), false, 0},
+    {SERVED(signal_msi, {.address = 0xfee00000}), NEEDS_VM(0), false, 0},
+    {SERVED(subscribe_exits, {.exits = WIRE_EXITS_ALL}), EVERYWHERE(0), false, 0},
+    {SERVED(subscribe_exits, {.exits = WIRE_EXITS_ALL + 1}), EVERYWHERE(EINVAL), false, 0},
+    {SERVED(set_msr_filter, {.unknown = true}), NEEDS_VM(0), false, 0},
+    {wire_MainRequest_get_end_tag, {{0}}, EVERYWHERE(EAGAIN), false, 0},
 };
 
 static void bring_to(struct session_rig *rig, enum column column)
@@ -129,8 +163,8 @@ static void check_row(const struct row *row, enum column column)
 		print_message("# request %u in column %d\n", row->tag, column);
 	assert_int_equal(answer.message.error, row->expected[column]);
 	if (answer.message.error == 0) {
-		/* The number of the request plus one, but for dirty_log. */
-		assert_int_equal(answer.message.which_message, row->tag == 101 ? 101 : row->tag + 1);
+		/* The number of the request plus one, and from dirty_log on the same. */
+		assert_int_equal(answer.message.which_message, row->tag >= 101 ? row->tag : row->tag + 1);
 		assert_int_equal(answer.fd_count, row->fds_back);
 		for (size_t i = 0; i < answer.fd_count; i++)
 			assert_int_equal(fcntl(answer.fds[i], F_GETFD), FD_CLOEXEC);
@@ -163,13 +197,13 @@ static void test_every_request_in_every_phase(void **state)
 /* How many fds a request may bring. */
 static size_t fds_allowed(pb_size_t tag)
 {
-	return tag == wire_MainRequest_create_tag ? 1 : 0;
+	return tag == wire_MainRequest_create_tag || tag == wire_MainRequest_dirty_log_to_tag ? 1 : 0;
 }
 
 static void test_every_fd_count(void **state)
 {
 	struct session_rig *rig = *state;
-	static const size_t counts[] = {0, 1, 2, 3, 4, PACKET_FDS_MAX};
+	static const size_t counts[] = {0, 1, 2, LIMIT_PACKET_FDS, LIMIT_PACKET_FDS + 1, PACKET_FDS_MAX};
 	int event = eventfd(0, EFD_CLOEXEC);
 	int before = count_open_fds();
 	for (size_t t = 0; t < COUNT(tags); t++) {
@@ -180,8 +214,19 @@ static void test_every_fd_count(void **state)
 			/* What succeeds changes the session, and that is for another test. */
 			if (counts[c] <= fds_allowed(tags[t]) && tags[t] != 0)
 				continue;
-			int error = rig_request(rig, rig->socket, &request, event, counts[c]);
-			assert_int_equal(error, tags[t] == 0 ? ENOTTY : EINVAL);
+			int socket;
+			assert_int_equal(session_add_connection(&rig->session, &socket), 0);
+			int error = rig_request(rig, socket, &request, event, counts[c]);
+			/* Too many end the connection. */
+			bool is_received = counts[c] <= LIMIT_PACKET_FDS;
+			assert_int_equal(rig->session.connection_count, is_received ? 2 : 1);
+			if (is_received)
+				assert_int_equal(error, tags[t] == 0 ? ENOTTY : EINVAL);
+			else
+				assert_true(error < 0);
+			fd_close(&socket);
+			session_dispatch(&rig->session, rig->vm);
+			assert_int_equal(rig->session.connection_count, 1);
 			assert_int_equal(count_open_fds(), before);
 		}
 	}
@@ -288,8 +333,8 @@ static void test_packet_lengths(void **state)
 	/* An unknown field of just the length that fills the packet. */
 	for (size_t extra = 0; extra <= 1; extra++) {
 		size_t total = LIMIT_REQUEST_BYTES + extra, content = total - 5;
-		data[0] = 0xc2;
-		data[1] = 0x0c;
+		data[0] = 0xba;
+		data[1] = 0x3e;
 		data[2] = (uint8_t)(content | 0x80);
 		data[3] = (uint8_t)(content >> 7 | 0x80);
 		data[4] = (uint8_t)(content >> 14);
@@ -491,59 +536,7 @@ static void test_objects_outlive_connections(void **state)
 	assert_int_equal(fake_kvm_slots(), 0);
 }
 
-/* ---- get_vcpus, start, shutdown ---- */
-
-static void test_get_vcpus(void **state)
-{
-	(void)state;
-	for (uint32_t vcpus = 1; vcpus <= LIMIT_BASELINE_VCPUS; vcpus += 5) {
-		struct session_rig rig;
-		session_rig_init(&rig, vcpus);
-		int before = count_open_fds();
-		wire_MainRequest request = {.which_message = wire_MainRequest_get_vcpus_tag};
-		struct answer_packet answer;
-		assert_int_equal(rig_send(rig.socket, &request, -1, 0), 0);
-		session_dispatch(&rig.session, rig.vm);
-		rig_receive(rig.socket, &answer);
-		assert_int_equal(answer.message.error, 0);
-		assert_int_equal(answer.fd_count, 2 * vcpus);
-		/* Handed over: the host has no copy. */
-		assert_int_equal(count_open_fds(), before);
-		for (uint32_t cpu = 0; cpu < vcpus; cpu++) {
-			char byte;
-			assert_int_equal(write(answer.fds[2 * cpu], &(char){(char)cpu}, 1), 1);
-			assert_int_equal(recv(rig.session.links[cpu].requests, &byte, 1, MSG_DONTWAIT), 1);
-			assert_int_equal(byte, cpu);
-			assert_int_equal(send(rig.session.links[cpu].events, &byte, 1, MSG_DONTWAIT), 1);
-			assert_int_equal(recv(answer.fds[2 * cpu + 1], &byte, 1, MSG_DONTWAIT), 1);
-		}
-		rig_close_fds(&answer);
-		for (int i = 0; i < 2; i++)
-			assert_int_equal(rig_request_tag(&rig, wire_MainRequest_get_vcpus_tag), EALREADY);
-		session_rig_fini(&rig);
-	}
-}
-
-static void test_more_vcpus_than_fit(void **state)
-{
-	(void)state;
-	struct session_rig rig;
-	session_rig_init(&rig, LIMIT_BASELINE_VCPUS + 1);
-	assert_int_equal(rig_request_tag(&rig, wire_MainRequest_get_vcpus_tag), E2BIG);
-	session_rig_fini(&rig);
-}
-
-/* The plugin does not read, so the answer with the vCPUs cannot be sent: their fds are closed all the same. */
-static void test_vcpus_for_nobody(void **state)
-{
-	struct session_rig *rig = *state;
-	wire_MainRequest request = {.which_message = wire_MainRequest_get_vcpus_tag};
-	assert_int_equal(rig_send(rig->socket, &request, -1, 0), 0);
-	fd_close(&rig->socket);
-	int before = count_open_fds();
-	assert_int_equal(session_dispatch(&rig->session, rig->vm), 0);
-	assert_int_equal(count_open_fds(), before - 4 - 1);
-}
+/* ---- Start, shutdown ---- */
 
 static void test_start(void **state)
 {
@@ -618,9 +611,6 @@ int main(void)
 	    TEST(test_number_of_connections),
 	    TEST(test_drop),
 	    TEST(test_objects_outlive_connections),
-	    cmocka_unit_test(test_get_vcpus),
-	    cmocka_unit_test(test_more_vcpus_than_fit),
-	    TEST(test_vcpus_for_nobody),
 	    TEST(test_start),
 	    TEST(test_shutdown_eventfd),
 	    TEST(test_saturated_shutdown_eventfd),

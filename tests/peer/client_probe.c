@@ -3,18 +3,16 @@
  * client_probe - an ordinary user of crosvm.h for fake_host.py: does what its arguments say, in that order, and
  * prints each step's name and what it returned.
  */
-#include <crosvm.h>
+#include "client_probe.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 /* The numbers in golden.txt. */
-#define PAGE      4096
 #define PORT      0x3f8
 #define EXTENSION 3
 #define ENTRIES   3
@@ -23,21 +21,21 @@
 /* One more than fit the 4096 bytes that the original host takes. */
 #define ROUTES_TOO_MANY 281
 
-static struct crosvm *vm;
-static struct crosvm_memory *memory;
-static struct crosvm_io *io;
-static struct crosvm_irq *irq;
-static struct crosvm_vcpu *vcpu;
-static struct crosvm_vcpu_event event;
+/* As many as KVM takes. */
+#define ROUTES_MAX 4096
+
+struct crosvm *vm;
+struct crosvm_memory *memory;
+struct crosvm_io *io;
+struct crosvm_irq *irq;
+struct crosvm_vcpu *vcpu;
+struct crosvm_vcpu_event event;
 static struct kvm_regs regs;
 static struct kvm_sregs sregs;
 static struct kvm_cpuid_entry2 entries[ENTRIES];
 static uint32_t entry_count;
 
-/* What is to be told of a step beside what it returned. */
-static char details[256];
-
-#define TELL(...) snprintf(details, sizeof(details), __VA_ARGS__)
+char details[256];
 
 /* The size and both ends of a struct: what it is when it comes, what it is when it is sent back tells the rest. */
 static int tell_bytes(int result, const void *data, size_t size)
@@ -163,12 +161,13 @@ static int step_set_irq(void)
 	return crosvm_set_irq(vm, 4, true);
 }
 
-static int set_routing(uint32_t count, uint32_t kind)
+int set_routing(uint32_t count, uint32_t kind)
 {
-	struct crosvm_irq_route routes[ROUTES_TOO_MANY] = {{.irq_id = 1, .kind = kind, .irqchip = {2, 1}}};
-	for (uint32_t i = 1; i < count; i++)
+	static struct crosvm_irq_route routes[ROUTES_MAX];
+	for (uint32_t i = 0; i < count; i++)
 		routes[i] = (struct crosvm_irq_route){
 		    .irq_id = 23 + i, .kind = CROSVM_IRQ_ROUTE_MSI, .msi = {.address = 0xfee00000, .data = 0x41}};
+	routes[0] = (struct crosvm_irq_route){.irq_id = 1, .kind = kind, .irqchip = {2, 1}};
 	return crosvm_set_irq_routing(vm, count, count > 0 ? routes : NULL);
 }
 
@@ -418,10 +417,8 @@ static void describe_access(void)
 		at += (size_t)snprintf(details + at, sizeof(details) - at, " %02x", event.io_access.data[i]);
 }
 
-static int step_wait(void)
+int tell_event(int result)
 {
-	memset(&event, 0, sizeof(event));
-	int result = crosvm_vcpu_wait(vcpu, &event);
 	/* Along with an error, too: the event that was refused an answer. */
 	if (event.kind == CROSVM_VCPU_EVENT_KIND_IO_ACCESS)
 		describe_access();
@@ -436,9 +433,15 @@ static int step_wait(void)
 		     (unsigned long long)event.hyperv_synic.control,
 		     (unsigned long long)event.hyperv_synic.evt_page,
 		     (unsigned long long)event.hyperv_synic.msg_page);
-	else if (result == 0)
-		TELL(" kind %u", event.kind);
+	else if (result == 0 || event.kind > CROSVM_VCPU_EVENT_KIND_HYPERV_SYNIC)
+		tell_addition();
 	return result;
+}
+
+static int step_wait(void)
+{
+	memset(&event, 0, sizeof(event));
+	return tell_event(crosvm_vcpu_wait(vcpu, &event));
 }
 
 static int step_answer(void)
@@ -447,6 +450,7 @@ static int step_answer(void)
 		memset(event.io_access.data, 0x5a, event.io_access.length);
 	if (event.kind == CROSVM_VCPU_EVENT_KIND_HYPERV_HCALL)
 		*event.hyperv_call.result = 0x5a;
+	answer_addition();
 	return 0;
 }
 
@@ -479,15 +483,7 @@ static int step_set_regs(void)
 	return crosvm_vcpu_set_regs(vcpu, &regs);
 }
 
-#define STEP(name)                 \
-	{                          \
-#name, step_##name \
-	}
-
-static const struct {
-	const char *name;
-	int (*run)(void);
-} steps[] = {
+static const struct step steps[] = {
     STEP(connect),
     STEP(new_connection),
     STEP(drop),
@@ -561,14 +557,23 @@ static const struct {
     STEP(set_mp),
     STEP(get_events),
     STEP(set_events),
+    {NULL, NULL},
 };
+
+static const struct step *find_step(const struct step *list, const char *name)
+{
+	while (list->name && strcmp(list->name, name) != 0)
+		list++;
+	return list->name ? list : NULL;
+}
 
 static int run_step(const char *name)
 {
-	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-		if (strcmp(steps[i].name, name) == 0)
-			return steps[i].run();
-	}
+	const struct step *step = find_step(steps, name);
+	if (!step)
+		step = find_step(additions, name);
+	if (step)
+		return step->run();
 	fprintf(stderr, "client_probe: there is no step '%s'\n", name);
 	exit(2);
 }

@@ -36,6 +36,7 @@ from original_host import (
     WRITE,
     WRITE_LINE,
     DEBUGREGS,
+    REQUEST_BYTES,
     Host,
     pattern,
     request,
@@ -46,19 +47,20 @@ from original_host import (
 from tap import equal
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-API = "CROSVM_PLUGIN_0.22"
+PROBE_SOURCES = ("client_probe.c", "client_probe_additions.c")
 
 # ---- A normal life, and a host that dies in it ----
 
 
 def test_every_function_is_called():
-    """By a step of the probe; what a later API adds is for other tests."""
+    """By a step of the probe."""
     with open(os.path.join(HERE, "../../src/plugin/libcrosvm_plugin.map"), encoding="ascii") as file:
-        node = re.search(re.escape(API) + r" \{(.*?)\}", file.read(), re.DOTALL).group(1)
-    functions = re.findall(r"crosvm_\w+", node)
-    assert len(functions) > 50, functions
-    with open(os.path.join(HERE, "client_probe.c"), encoding="ascii") as file:
-        probe = file.read()
+        functions = re.findall(r"crosvm_\w+", file.read())
+    assert len(functions) > 80, functions
+    probe = ""
+    for name in PROBE_SOURCES:
+        with open(os.path.join(HERE, name), encoding="ascii") as file:
+            probe += file.read()
     made = {f"crosvm_{verb}_{call}" for verb in ("get", "set") for call in re.findall(r"VM_STATE\(.*, (\w+)\)", probe)}
     made |= {
         f"crosvm_vcpu_{verb}_{call}"
@@ -362,10 +364,10 @@ def exchanges(life):
     return [step for step in life if step.sent is not None and step.got is not None]
 
 
-def play_main(step, replies):
+def play_main(step, replies, host_class=Host):
     """The client makes the step's call for each of the replies (bytes, fds, line), and once for the right one."""
     before = [s for s in MAIN_LIFE if s.name == step.needs]
-    with Host("connect", *(s.name for s in before), *[step.name] * (len(replies) + 1)) as host:
+    with host_class("connect", *(s.name for s in before), *[step.name] * (len(replies) + 1)) as host:
         host.connect()
         for s in before:
             host.receive(None, s.fd_count)  # with another id than in a whole life
@@ -379,27 +381,31 @@ def play_main(step, replies):
         host.ends("connect 0", *(s.line for s in before), *(line for _, _, line in replies), step.line)
 
 
-def test_wrong_replies_to_each_main_call():
+def play_wrong_main_replies(step, host_class=Host):
     """And fds that nobody asked for are closed, before the next request at the latest."""
+    read_end, write_end = os.pipe()
+    replies = [(reply, (), f"{step.name} -{code}") for reply, code in wrong_replies(step)]
+    right = [write_end] * len(list(step.fds(None)))
+    no = f"{step.name} -{errno.EPROTO}"
+    replies += [(step.got, [*right, write_end], no), (wire.main_error(errno.EPERM), [write_end], no)]
+    if right:
+        replies += [(step.got, right[1:], no), (wire.main_response("start"), right, no)]
+    for _ in play_main(step, replies, host_class):
+        os.close(write_end)
+        poll = select.poll()
+        poll.register(read_end, 0)
+        equal(poll.poll(0), [(read_end, select.POLLHUP)], f"fds that came with replies to {step.name}")
+    os.close(read_end)
+
+
+def test_wrong_replies_to_each_main_call():
     for step in exchanges(MAIN_LIFE):
-        read_end, write_end = os.pipe()
-        replies = [(reply, (), f"{step.name} -{code}") for reply, code in wrong_replies(step)]
-        right = [write_end] * len(list(step.fds(None)))
-        no = f"{step.name} -{errno.EPROTO}"
-        replies += [(step.got, [*right, write_end], no), (wire.main_error(errno.EPERM), [write_end], no)]
-        if right:
-            replies += [(step.got, right[1:], no), (wire.main_response("start"), right, no)]
-        for _ in play_main(step, replies):
-            os.close(write_end)
-            poll = select.poll()
-            poll.register(read_end, 0)
-            equal(poll.poll(0), [(read_end, select.POLLHUP)], f"fds that came with replies to {step.name}")
-        os.close(read_end)
+        play_wrong_main_replies(step)
 
 
-def play_vcpu(step, replies):
+def play_vcpu(step, replies, host_class=Host):
     """The same on a vCPU that stands at INIT."""
-    with Host(*TO_INIT, *[step.name] * (len(replies) + 1)) as host:
+    with host_class(*TO_INIT, *[step.name] * (len(replies) + 1)) as host:
         host.to_init()
         for reply, _ in replies:
             host.vcpu_receive(None)
@@ -617,6 +623,180 @@ def test_calls_while_the_vcpu_runs():
             early,
         )
         equal(select.select([host.requests], [], [], 0)[0], [], "requests that were left")
+
+
+# ---- API 0.23 on a host that does not know it ----
+
+ORIGINAL_INFO = "info 0 0.0.0 features 0 vcpus {} irqchip 0 request 4096 limits 0 0 0 0 0 0 0 0"
+NOT_THERE = "end edge_irq_event signal_msi dirty_log_to subscribe msr_filter msr_filter_none".split()
+NOT_THERE_VCPU = (
+    "set_xsave set_tsc_khz set_nested interrupt irq_window nmi guest_debug translate get_all set_all"
+).split()
+NOT_THERE_TOLD = {"set_msrs_counted": " 0", "get_xsave": " 0 ee", "get_tsc_khz": " 238", "get_nested": " 0 ee"}
+NOTTY = -errno.ENOTTY
+
+
+def test_additions():
+    """None of them sends anything: the next that the host reads is what it knows."""
+    calls = [*NOT_THERE, *NOT_THERE_VCPU, *NOT_THERE_TOLD]
+    lines = [f"{name} {NOTTY}{NOT_THERE_TOLD.get(name, '')}" for name in calls]
+    local_calls = ["version", "info", "subscribe_unknown", "io_event_length", "routing_all"]
+    local_lines = [
+        "version 0 0.23.0",
+        ORIGINAL_INFO.format(1),
+        f"subscribe_unknown -{errno.EINVAL}",
+        f"io_event_length -{errno.ENOTSUP}",
+        f"routing_all -{errno.E2BIG}",
+    ]
+    log = main_step_named("logged_memory")
+    with Host("connect", "logged_memory", *calls, *local_calls, "wait", *calls, "resume", *calls) as host:
+        host.connect()
+        log.hear(host)
+        log.say(host)
+        host.vcpu_receive(vcpu_request("wait"))
+        host.vcpu_send(INIT)
+        host.vcpu_receive(vcpu_request("resume"))
+        host.ends(
+            "connect 0", log.line, *lines, *local_lines, "wait 0 kind 0", *lines, "resume 0", *lines
+        )
+        equal(host.unknown, [wire.features()], "requests that the original host does not know")
+        equal(select.select([host.requests, host.main], [], [], 0)[0], [host.main], "requests that were left")
+        equal(host.main.recv(REQUEST_BYTES), b"", "requests that were left")
+
+
+def test_additions_after_death():
+    """The end of the VM comes before what the host never knew."""
+    vcpu_calls = ["wait_0", *NOT_THERE_VCPU]
+    main_calls = [name for name in NOT_THERE if name != "dirty_log_to"]
+    gone = -errno.ECONNRESET
+    with Host("connect", "wait", *vcpu_calls, "extension", *main_calls, "pause_set") as host:
+        host.connect()
+        host.vcpu_receive(vcpu_request("wait"))
+        host.die()
+        host.ends(
+            "connect 0",
+            *(f"{name} {gone}" for name in ("wait", *vcpu_calls, "extension", *main_calls, "pause_set")),
+        )
+
+
+def test_pause_set():
+    """By the message of API 0.22, of which it is the first word; vCPUs that there are not are cut off."""
+    for vcpu_count, mask, far in ((1, 1, None), (2, 1, None), (3, 5, None), (64, 5, None), (100, 5, NOTTY)):
+        with Host("connect", "pause_set", "pause_far", "pause_nobody", "info") as host:
+            host.answer(request("get_vcpus"), response("get_vcpus"), host.plugin_ends * vcpu_count)
+            host.answer(wire.pause_vcpus(mask, 2**64 - 1), response("pause_vcpus"))
+            if far is None:
+                host.answer(wire.pause_vcpus(1, 2**64 - 1), response("pause_vcpus"))
+            host.answer(wire.pause_vcpus(0, 0), response("pause_vcpus"))
+            host.ends(
+                "connect 0", "pause_set 0", f"pause_far {far or 0}", "pause_nobody 0", ORIGINAL_INFO.format(vcpu_count)
+            )
+
+
+def test_wait_with_timeout():
+    """Nothing is lost, neither the question nor a part of an event."""
+    frame = wire.frame(WRITE)
+    calls = ["wait_0", "wait_0", "extension", "wait_long", "wait_0", "resume", "wait_0", "extension", "wait_0"]
+    with Host("connect", *calls, "extension", "wait_ever") as host:
+        host.connect()
+        host.vcpu_receive(vcpu_request("wait"))
+        host.answer(request("check_extension"), response("check_extension_yes"))
+        host.vcpu_send(INIT)
+        host.vcpu_receive(vcpu_request("resume"))
+        for piece in (frame[:3], frame[3:]):
+            host.receive(request("check_extension"))
+            os.write(host.events, piece)
+            host.send(response("check_extension_yes"))
+        again = f"wait_0 -{errno.EAGAIN}"
+        host.ends(
+            "connect 0",
+            again,
+            again,
+            "extension 0 yes",
+            "wait_long 0 kind 0",
+            f"wait_0 -{errno.EBUSY}",
+            "resume 0",
+            again,
+            "extension 0 yes",
+            again,
+            "extension 0 yes",
+            WRITE_LINE.replace("wait", "wait_ever"),
+        )
+        equal(select.select([host.requests], [], [], 0)[0], [], "requests that were left")
+
+
+def send_when_asked(host, *bodies):
+    """Events that come at the client's step "extension", hence after the one before it."""
+    host.receive(request("check_extension"))
+    host.vcpu_send(*bodies)
+    host.send(response("check_extension_yes"))
+
+
+def test_poll_fd():
+    """It asks for events, is silent while one is held, and tells of each of several that came in one read."""
+    async_write = wire.io_event(wire.IOPORT, 0x3F9, True, b"\1", no_resume=True)
+    first = ["poll", "extension", "poll_long", "poll", "wait", "poll", "resume", "poll", "extension", "poll_long"]
+    with Host("connect", *first, *["wait", "poll"] * 3) as host:
+        host.connect()
+        host.vcpu_receive(vcpu_request("wait"))
+        send_when_asked(host, INIT)
+        host.vcpu_receive(vcpu_request("resume"))
+        send_when_asked(host, async_write, async_write, WRITE)
+        line = "wait 0 port write 0x3f9 01"
+        polls = ["poll 0", "extension 0 yes", "poll_long 1", "poll 1", "wait 0 kind 0", "poll 0", "resume 0"]
+        polls += ["poll 0", "extension 0 yes", "poll_long 1"]
+        host.ends("connect 0", *polls, line, "poll 1", line, "poll 1", WRITE_LINE, "poll 0")
+
+
+def test_poll_fd_and_an_event_before_a_reply():
+    """The event was read along with the reply, and nothing is in the pipe any more."""
+    async_write = wire.io_event(wire.IOPORT, 0x3F9, True, b"\1", no_resume=True)
+    calls = ["poll", "get_sregs", "poll", "resume", "poll", "wait", "poll", "extension", "poll_long", "wait"]
+    with Host(*TO_WRITE, *calls) as host:
+        host.to_write_event()
+        host.vcpu_receive(vcpu_request("get_state_sregs"))
+        host.vcpu_send(async_write, state_reply(SREGS))
+        host.vcpu_receive(vcpu_request("resume"))
+        send_when_asked(host, READ)
+        host.ends(
+            *TO_WRITE_LINES,
+            "poll 0",
+            "get_sregs 0 cr0 0x60000010",
+            "poll 0",
+            "resume 0",
+            "poll 1",
+            "wait 0 port write 0x3f9 01",
+            "poll 0",
+            "extension 0 yes",
+            "poll_long 1",
+            "wait 0 port read 0x3f8 00",
+        )
+
+
+def test_poll_fd_and_the_end():
+    gone = -errno.ECONNRESET
+    for held in (False, True):
+        calls = ["poll"] if held else ["resume"]
+        with Host(*TO_INIT, *calls, "extension", "poll_long", "wait_0" if not held else "resume", "poll") as host:
+            host.to_init()
+            if not held:
+                host.vcpu_receive(vcpu_request("resume"))
+            host.receive(request("check_extension"))
+            host.die()
+            last = f"resume {gone}" if held else f"wait_0 {gone}"
+            first = "poll 0" if held else "resume 0"
+            host.ends(*TO_INIT_LINES, first, f"extension {gone}", "poll_long 1", last, f"poll {gone}")
+
+
+def test_event_of_a_later_api():
+    """An original host sends none, and a client that gets one makes of it what it is."""
+    with Host(*TO_INIT, "resume", "wait", "resume", "wait") as host:
+        host.to_init()
+        host.vcpu_receive(vcpu_request("resume"))
+        host.vcpu_send(GOLDEN["VcpuResponse", "hlt"])
+        host.vcpu_receive(vcpu_request("resume"))
+        host.vcpu_send(WRITE)
+        host.ends(*TO_INIT_LINES, "resume 0", "wait 0 kind 8", "resume 0", WRITE_LINE)
 
 
 # ---- Ends of a channel, and extensions ----

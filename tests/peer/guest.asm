@@ -160,6 +160,10 @@ use_msrs:
 	mov	eax, 0x77
 	xor	edx, edx
 	wrmsr
+	jmp	done
+
+fail:
+	ud2
 
 done:
 	mov	dx, DONE
@@ -168,4 +172,5 @@ done:
 
 	times	0xf00 - ($ - $$) db 0
 	dw	ring, interrupts, on_irq, on_msi, spin, write_pages, asynchronous, hypercall, ask_cpuid, use_msrs
+	dw	fail
 	times	0x1000 - ($ - $$) db 0

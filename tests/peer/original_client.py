@@ -20,6 +20,7 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
 
+import client_additions
 import client_kvm
 import wire
 from client import (
@@ -205,7 +206,7 @@ def case_range_values():
 
 def case_unknown_messages():
     main = Machine().main
-    for request in (wire.member(100), wire.member(200, wire.number(1, 1)), wire.number(1000, 1), wire.create(1, b"")):
+    for request in (wire.member(100), wire.member(250, wire.number(1, 1)), wire.number(1000, 1), wire.create(1, b"")):
         main.refused(request, errno.ENOTTY)
     # A constructor of the future, with an fd along.
     before = main.host_fds()
@@ -247,11 +248,17 @@ def case_surplus_fds():
     fd = make_memfd(PAGE)
     before = main.host_fds()
     memory = wire.create_memory(1, 0, PAGE, PAGE)
-    for request, count in ((memory, 2), (memory, 3), (memory, 253), (wire.check_extension(3), 1), (wire.start(), 253)):
+    for request, count in ((memory, 2), (memory, 3), (memory, 8), (wire.start(), 8)):
         main.refused(request, errno.EINVAL, [fd] * count)
-    # One is as bad for everything but memory.
+    # So many cost the connection.
+    for request, count in ((memory, 9), (memory, 253), (wire.start(), 253)):
+        victim = main.clone()
+        victim.send(request, [fd] * count)
+        victim.is_dropped()
+    main.refused(wire.check_extension(3), errno.EINVAL, [fd])
+    # One is as bad for everything but memory and the log that is written to one.
     for (message, name), request in wire.load_golden().items():
-        if message == "MainRequest" and not name.startswith(("create_memory", "create_nothing")):
+        if message == "MainRequest" and not name.startswith(("create_memory", "create_nothing", "dirty_log_to")):
             main.refused(request, errno.EINVAL, [fd])
     equal(main.host_fds(), before, "fds of the host")
     main.ok(memory, "create", [fd])
@@ -349,7 +356,7 @@ def case_before_init():
         wire.enable_capability(123),
     ):
         vcpu.refused(request, errno.EPROTO)
-    vcpu.refused(wire.member(100), errno.ENOTTY)
+    vcpu.refused(wire.member(150), errno.ENOTTY)
     vcpu.wait()
     vcpu.refused(wire.wait(), errno.EPROTO)
     vcpu.send(wire.resume(**vcpu.entry()))
@@ -372,7 +379,7 @@ def case_vcpu_values():
     vcpu.refused(wire.get_msrs(*[0x10] * 256), errno.E2BIG)
     vcpu.refused(wire.set_msrs(*[(0x10, 0)] * 256), errno.E2BIG)
     vcpu.refused(wire.set_cpuid(*[wire.cpuid_entry(function=1)] * 257), errno.E2BIG)
-    vcpu.refused(wire.member(100), errno.ENOTTY)
+    vcpu.refused(wire.member(150), errno.ENOTTY)
     vcpu.refused(wire.number(77, 1), errno.ENOTTY)
     vcpu.refused(wire.wait(), errno.EPROTO)
     vcpu.send(wire.resume() + wire.number(77, 1))
@@ -424,7 +431,7 @@ def case_requests_while_running():
     for request in (wire.get_state(wire.REGS), wire.set_state(wire.REGS, make_regs(0)), wire.get_msrs(1)):
         first.send(request)
     first.send(wire.wait())
-    first.send(wire.member(100))
+    first.send(wire.member(150))
     second.send(wire.resume(**entry))
     for code in (errno.EBUSY, errno.EBUSY, errno.EBUSY, errno.EPROTO, errno.ENOTTY):
         first.expect(wire.vcpu_error(code))
@@ -589,7 +596,7 @@ def case_full_eventfd():
 def main():
     # Whatever the host does, this process does not stay.
     signal.alarm(60)
-    cases = {**vars(client_kvm), **globals()}
+    cases = {**vars(client_kvm), **vars(client_additions), **globals()}
     cases["case_" + sys.argv[1]]()
     through()
 

@@ -61,8 +61,12 @@ class Host:
 
     PROBE = None  # its path
 
+    # Requests of a later API are refused, as the original host did, and noted.
+    IS_ORIGINAL = True
+
     def __init__(self, *steps):
         self.steps = steps
+        self.unknown = []
         self.main, plugin = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.main.settimeout(TIMEOUT_S)
         requests_read, requests_write = os.pipe()
@@ -101,8 +105,9 @@ class Host:
         while True:
             data, control, flags, _ = self.main.recvmsg(REQUEST_BYTES, socket.CMSG_LEN(4 * 4))
             assert not flags & socket.MSG_TRUNC, "a main request is longer than the original host takes"
-            if not data or member_of(data) in wire.MAIN_REQUESTS:
+            if not data or not self.IS_ORIGINAL or member_of(data) in wire.MAIN_REQUESTS:
                 break
+            self.unknown.append(data)
             self.send(wire.main_error(errno.ENOTTY))
         if wanted is not None:
             equal(data, wanted, "a main request")
@@ -143,8 +148,9 @@ class Host:
         """A request, or None if it was one of a later API, which is refused."""
         await_input(self.requests)
         data = os.read(self.requests, VCPU_REQUEST_BYTES)
-        if not data or member_of(data) in wire.VCPU_REQUESTS:
+        if not data or not self.IS_ORIGINAL or member_of(data) in wire.VCPU_REQUESTS:
             return data
+        self.unknown.append(data)
         self.vcpu_send(wire.vcpu_error(errno.ENOTTY))
         return None
 
@@ -179,6 +185,8 @@ class Host:
         output, _ = self.probe.communicate(timeout=TIMEOUT_S)
         equal(output.splitlines(), list(lines), f"what {' '.join(self.steps)} printed")
         equal(self.probe.returncode, 0, "the probe's exit status")
+        # It asks once, and then the original host is left alone with what it does not know.
+        assert self.unknown in ([], [wire.features()]), [data.hex(" ") for data in self.unknown]
 
 
 TO_INIT = ["connect", "wait"]

@@ -7,10 +7,12 @@ numbers are those of the protocol; golden.txt says how bytes come about.
 
 import errno
 import os
+import struct
 
 IOPORT, MMIO = 0, 1
 PIC0, PIC1, IOAPIC, PIT, CLOCK = range(5)
 REGS, SREGS, FPU, DEBUGREGS, LAPIC, MP, XCREGS, EVENTS = range(8)
+XSAVE, TSC_KHZ, NESTED, CPUID, MSR_INDICES = range(5)  # of the additions
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
@@ -230,6 +232,61 @@ def dirty_log(object_id):
     return member(101, number(1, object_id))
 
 
+# Additions
+
+
+def features():
+    return member(200)
+
+
+def get_vcpus_from(first):
+    return member(201, number(1, first))
+
+
+def create_ext(object_id, constructor):
+    return member(202, number(1, object_id), constructor)
+
+
+def create_ext_io_event(object_id, space, address, length):
+    return create_ext(object_id, member(2, number(1, space), number(2, address), number(3, length)))
+
+
+def create_ext_irq_event(object_id, irq_id):
+    return create_ext(object_id, member(3, number(1, irq_id)))
+
+
+def get_cpuid(emulated=False):
+    return member(203, number(1, emulated))
+
+
+def dirty_log_to(object_id, offset):
+    return member(204, number(1, object_id), number(2, offset))
+
+
+def pause_set(cpu_mask, user):
+    return member(205, blob(1, cpu_mask), number(2, user))
+
+
+def signal_msi(address, data):
+    return member(206, number(1, address), number(2, data))
+
+
+def subscribe_exits(exits):
+    return member(207, number(1, exits))
+
+
+def msr_range(first, count, reads=False, writes=False):
+    return member(1, number(1, first), number(2, count), number(3, reads), number(4, writes))
+
+
+def set_msr_filter(*ranges, unknown=False):
+    return member(208, *ranges, number(2, unknown))
+
+
+def get_end():
+    return member(209)
+
+
 # ---- MainResponse ----
 
 MAIN_RESPONSES = {
@@ -253,6 +310,16 @@ MAIN_RESPONSES = {
     19: "start",
     20: "set_call_hint",
     101: "dirty_log",
+    200: "features",
+    201: "get_vcpus_from",
+    202: "create_ext",
+    203: "get_cpuid",
+    204: "dirty_log_to",
+    205: "pause_set",
+    206: "signal_msi",
+    207: "subscribe_exits",
+    208: "set_msr_filter",
+    209: "get_end",
 }
 MAIN_MEMBER = {name: field for field, name in MAIN_RESPONSES.items()}
 
@@ -261,6 +328,35 @@ CPUID_FIELDS = {1: "function", 3: "has_index", 4: "index", 5: "eax", 6: "ebx", 7
 
 def cpuid_entry(**values):
     return member(1, *(number(field, values.get(name, 0)) for field, name in CPUID_FIELDS.items()))
+
+
+FEATURES_FIELDS = {
+    1: "version_major",
+    2: "version_minor",
+    3: "version_patch",
+    4: "features",
+    5: "vcpu_count",
+    6: "irqchip",
+    7: "request_bytes",
+    8: "connections",
+    9: "ranges",
+    10: "events",
+    11: "memory_slots",
+    12: "memory_bytes",
+    13: "irq_routes",
+    14: "cpuid_entries",
+    15: "msrs",
+}
+
+
+def features_response(**values):
+    return main_response(
+        "features", *(number(field, values.pop(name, 0)) for field, name in FEATURES_FIELDS.items())
+    )
+
+
+def get_end_response(reason, value, cpu, text):
+    return main_response("get_end", number(1, reason), sint(2, value), sint(3, cpu), blob(4, text))
 
 
 def main_error(code):
@@ -333,6 +429,45 @@ def enable_capability(capability):
     return member(10, number(1, capability))
 
 
+# Additions
+
+
+def set_msrs_counted(*entries):
+    return member(100, *(member(1, number(1, index), number(2, data)) for index, data in entries))
+
+
+def set_cpuid_raw(entries):
+    return member(101, blob(1, entries))
+
+
+def get_ext_state(state_set):
+    return member(102, number(1, state_set))
+
+
+def set_ext_state(state_set, state):
+    return member(103, number(1, state_set), blob(2, state))
+
+
+def interrupt(vector):
+    return member(104, number(1, vector))
+
+
+def nmi():
+    return member(105)
+
+
+def request_irq_window(wanted):
+    return member(106, number(1, wanted))
+
+
+def set_guest_debug(debug):
+    return member(107, blob(1, debug))
+
+
+def translate(linear_address):
+    return member(108, number(1, linear_address))
+
+
 # ---- VcpuResponse ----
 
 VCPU_RESPONSES = {
@@ -344,6 +479,16 @@ VCPU_RESPONSES = {
     8: "set_cpuid",
     9: "get_hyperv_cpuid",
     10: "enable_capability",
+    100: "set_msrs_counted",
+    101: "set_cpuid_raw",
+    102: "get_ext_state",
+    103: "set_ext_state",
+    104: "interrupt",
+    105: "nmi",
+    106: "request_irq_window",
+    107: "set_guest_debug",
+    108: "translate",
+    150: "event",
 }
 VCPU_MEMBER = {name: field for field, name in VCPU_RESPONSES.items()}
 
@@ -380,6 +525,44 @@ def hyperv_call_event(call, params0, params1):
 
 def hyperv_synic_event(msr, control, evt_page, msg_page):
     return member(2, member(5, number(1, msr), number(2, control), number(3, evt_page), number(4, msg_page)))
+
+
+def event(*exit):
+    """One of the additions."""
+    return member(150, *exit)
+
+
+def msr_event(index, is_write, reason, data):
+    return event(member(1, number(1, index), number(2, is_write), number(3, reason), number(4, data)))
+
+
+def debug_event(exception, pc, dr6, dr7):
+    return event(member(2, number(1, exception), number(2, pc), number(3, dr6), number(4, dr7)))
+
+
+def hlt_event():
+    return event(member(3))
+
+
+def irq_window_event():
+    return event(member(4))
+
+
+def ioapic_eoi_event(vector):
+    return event(member(5, number(1, vector)))
+
+
+def shutdown_event():
+    return event(member(6))
+
+
+def internal_error_event(suberror, *data):
+    return event(member(7, number(1, suberror), packed(2, data)))
+
+
+def event_answer(data=0, action=0):
+    """What the resume of an event that wants an answer has as its data: struct wire_event_answer."""
+    return struct.pack("<QII", data, action, 0)
 
 
 def vcpu_error(code):

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Documents: what they say about the tree is true of it.
 
-usage: docs.py ROOT BUILD PLUGVM    (BUILD: the build directory; PLUGVM: the program)
+usage: docs.py ROOT BUILD PLUGVM CC    (BUILD: the build directory; PLUGVM: the program; CC may be several words)
 """
 
 import os
 import re
+import shlex
 import sys
 import textwrap
 
@@ -115,6 +116,20 @@ def strip_blank(text):
     return textwrap.dedent(text.expandtabs(8)).strip("\n")
 
 
+def check_code(root, cc):
+    """Each C block of docs/porting.md compiles, as a function of a plugin."""
+    blocks = [block for language, block in FENCE.findall(read(root, "docs/porting.md")) if language == "c"]
+    if not blocks:
+        yield "docs/porting.md: no code"
+    before = "#include <crosvm.h>\n#include <errno.h>\n"
+    before += "void handle(struct crosvm_vcpu *vcpu, struct crosvm_vcpu_event *event);\n"
+    options = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", "-I", os.path.join(root, "include")]
+    for block in blocks:
+        result = run([*shlex.split(cc), *options, "-x", "c", "-"], input=before + block)
+        if result.returncode:
+            yield from (f"docs/porting.md: {line}" for line in result.stdout.splitlines())
+
+
 def check_excerpts(root):
     readme = read(root, "README.md")
     excerpts = EXCERPT.findall(readme)
@@ -218,7 +233,7 @@ def check_statuses(root, plugvm):
 # ---- Tables ----
 
 
-def check_limits(root):
+def check_limits(root, plugvm):
     header = read(root, "src/wire/limits.h")
     macro = header[header.index("#define WIRE_LIMITS(") : header.index("#define WIRE_LIMIT_CONSTANT")]
     limits = re.findall(r'X\((\w+),\s*(\d+),\s*"([^"]*)",\s*"([^"]*)"\)', macro.replace("\\\n", ""))
@@ -227,8 +242,35 @@ def check_limits(root):
     if macro.count("X(LIMIT_") != len(limits):
         yield "src/wire/limits.h: a line that this test cannot read"
     yield from differences(wanted, got, "docs/limits.md")
+    printed = [re.sub(" +", " ", line) for line in run([plugvm, "limits"]).stdout.splitlines()]
+    yield from differences([" ".join(limit) for limit in limits], printed, "plugvm limits")
     if not set(wanted) ^ set(got) and wanted != got:
         yield "docs/limits.md: another order than src/wire/limits.h"
+
+
+def check_protocol(root):
+    """docs/protocol.md has the additions of the schema under their numbers."""
+    schema = read(root, "proto/plugin.proto")
+    added = re.findall(r"^    \w+ (\w+) = ((?:1|2)\d\d);", schema, flags=re.MULTILINE)
+    section = read(root, "docs/protocol.md").partition("## Extensions")[2]
+    named = set(re.findall(r"`(\w+)` \((\d{3})\)", section))
+    for cells in table_rows(section):
+        named |= set(zip(CODE_SPAN.findall(cells[1]), re.findall(r"\d{3}", cells[0])))
+    # 101 on a main connection is of API 0.22.
+    yield from differences(set(added) - {("dirty_log", "101")}, named, "docs/protocol.md")
+    events = re.search(r"oneof exit {\n([^}]*msr[^}]*)}", schema).group(1)
+    table = " ".join(cells[0] for cells in table_rows(section.partition("### Events")[2]))
+    yield from differences(re.findall(r" (\w+) = ", events), CODE_SPAN.findall(table), "docs/protocol.md, events")
+
+
+def check_features(root):
+    """docs/status.md has the features that depend on the kernel, with the capability."""
+    conditions = re.findall(r"{WIRE_FEATURE_(\w+), (KVM_CAP_\w+)}", read(root, "src/host/features_x86.c"))
+    rows = [cells for cells in table_rows(read(root, "docs/status.md")) if cells[0].startswith("`CROSVM_FEATURE_")]
+    found = {tuple(CODE_SPAN.findall(name + needs)[:2]) for name, needs in rows}
+    wanted = {(f"CROSVM_FEATURE_{name}", capability) for name, capability in conditions}
+    wanted |= {("CROSVM_FEATURE_SIGNAL_MSI", "KVM_CAP_SIGNAL_MSI"), ("CROSVM_FEATURE_INTERRUPTS", "--irqchip split")}
+    yield from differences(wanted, found, "docs/status.md")
 
 
 # The link's own (src/host/link.c); the last is the original host's.
@@ -278,13 +320,14 @@ def check_flags(root):
     yield from differences(flags, re.findall(r"`(-[^`]+)`", described), "HACKING.md, flags")
 
 
-def main(root, build, plugvm):
+def main(root, build, plugvm, cc):
     tap = Tap()
     tap.check("links lead somewhere", check_links(root))
     tap.check("files that documents name exist", check_files(root))
     tap.check("functions that documents name exist", check_functions(root))
     tap.check("the life of an exit names what is there", check_life_of_an_exit(root))
     tap.check("the README's excerpts are those of the sources", check_excerpts(root))
+    tap.check("the code of docs/porting.md compiles", check_code(root, cc))
     tap.check("the README's commands are verbs of ./dev or programs of the build", check_commands(root))
     tap.check("verbs of ./dev in documents exist, and HACKING.md has all", check_verbs(root))
     title = "the README's programs run"
@@ -294,7 +337,9 @@ def main(root, build, plugvm):
         tap.skip(title, "no /dev/kvm that this user may use")
     tap.check("plugvm(1) and the usage text have the program's options", check_options(root, plugvm))
     tap.check("plugvm(1) and the usage text have the program's exit statuses", check_statuses(root, plugvm))
-    tap.check("docs/limits.md is src/wire/limits.h", check_limits(root))
+    tap.check("docs/limits.md and what is printed are src/wire/limits.h", check_limits(root, plugvm))
+    tap.check("docs/protocol.md has the additions of the schema", check_protocol(root))
+    tap.check("docs/status.md has the features of the kernel", check_features(root))
     tap.check("every request is served, as docs/status.md says", check_status(root))
     tap.check("docs/dependencies.md has the packages of ./dev", check_dependencies(root))
     tap.check("HACKING.md has the compiler's flags", check_flags(root))

@@ -7,13 +7,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <netinet/in.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "base/log.h"
 
 static int open_null(void)
 {
@@ -86,47 +83,6 @@ static void test_reserve(void **state)
 	assert_false(without);
 }
 
-/* A TCP socket with unsent data that is told to linger: close(2) would wait for as long as its owner said. */
-static int make_lingering_socket(int *out_peer)
-{
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t length = sizeof(address);
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
-	assert_int_equal(listen(listener, 1), 0);
-	assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &length), 0);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	*out_peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-	assert_true(*out_peer >= 0);
-	close(listener);
-
-	static const uint8_t data[65536];
-	while (send(fd, data, sizeof(data), MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
-		;
-	const struct linger linger = {.l_onoff = 1, .l_linger = 5};
-	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
-	return fd;
-}
-
-static void test_foreign_does_not_linger(void **state)
-{
-	(void)state;
-	int before = count_open_fds();
-	int peer;
-	int fd = make_lingering_socket(&peer);
-	uint64_t begin_ns = clock_ns();
-	fd_close_foreign(&fd);
-	assert_true(clock_ns() - begin_ns < UINT64_C(2000000000));
-	assert_int_equal(fd, -1);
-	fd_close(&peer);
-	/* What is no socket is closed all the same. */
-	fd = open_null();
-	fd_close_foreign(&fd);
-	fd_close_foreign(&fd);
-	assert_int_equal(count_open_fds(), before);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -134,7 +90,6 @@ int main(void)
 	    cmocka_unit_test(test_take),
 	    cmocka_unit_test(test_pair),
 	    cmocka_unit_test(test_reserve),
-	    cmocka_unit_test(test_foreign_does_not_linger),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

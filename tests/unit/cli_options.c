@@ -104,6 +104,7 @@ static void test_defaults(void **state)
 	assert_string_equal(machine->argv[3], "--cpus");
 	assert_null(machine->argv[4]);
 	assert_int_equal(machine->vcpu_count, 1);
+	assert_int_equal(machine->irqchip, PLUGVM_IRQCHIP_KERNEL);
 	assert_int_equal(machine->kvm_fd, -1);
 	assert_null(machine->kvm_path);
 	assert_int_equal(machine->stdin_fd, -1);
@@ -123,12 +124,14 @@ static void test_defaults(void **state)
 static void test_every_option(void **state)
 {
 	struct rig *rig = *state;
-	assert_int_equal(parse(rig, "--cpus 16 --kvm-device fd:7 --disable-sandbox --env A=b --stdin inherit "
-	                            "--stdout null --grace 0 --start-timeout 5 --answer-timeout=2147483647 -v "
-	                            "/bin/true"),
-	                 STATUS_OK);
+	assert_int_equal(
+	    parse(rig, "--cpus 1024 --irqchip split --kvm-device fd:7 --disable-sandbox --env A=b --stdin inherit "
+	               "--stdout null --grace 0 --start-timeout 5 --answer-timeout=2147483647 -v "
+	               "/bin/true"),
+	    STATUS_OK);
 	const struct plugvm_machine_config *machine = &rig->options.machine;
-	assert_int_equal(machine->vcpu_count, 16);
+	assert_int_equal(machine->vcpu_count, 1024);
+	assert_int_equal(machine->irqchip, PLUGVM_IRQCHIP_SPLIT);
 	assert_int_equal(machine->kvm_fd, 7);
 	assert_int_equal(machine->grace_ms, 0);
 	assert_int_equal(machine->start_timeout_ms, 5);
@@ -145,6 +148,23 @@ static void test_every_option(void **state)
 	assert_int_equal(rig->options.machine.kvm_fd, -1);
 	assert_int_equal(rig->options.verbosity, QUIET);
 	options_fini(&rig->options);
+}
+
+static void test_irqchips(void **state)
+{
+	struct rig *rig = *state;
+	static const struct {
+		const char *words;
+		enum plugvm_irqchip irqchip;
+	} cases[] = {{"--irqchip kernel /bin/true", PLUGVM_IRQCHIP_KERNEL},
+	             {"--irqchip=split /bin/true", PLUGVM_IRQCHIP_SPLIT},
+	             {"--irqchip none /bin/true", PLUGVM_IRQCHIP_NONE},
+	             {"--irqchip none --irqchip kernel /bin/true", PLUGVM_IRQCHIP_KERNEL}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(parse(rig, cases[i].words), STATUS_OK);
+		assert_int_equal(rig->options.machine.irqchip, cases[i].irqchip);
+		options_fini(&rig->options);
+	}
 }
 
 static void test_network(void **state)
@@ -176,7 +196,12 @@ static void test_usage_errors(void **state)
 	    "-x /bin/true",
 	    "--cpus",
 	    "--cpus 0 /bin/true",
-	    "--cpus 17 /bin/true",
+	    "--cpus 1025 /bin/true",
+	    "--irqchip",
+	    "--irqchip user /bin/true",
+	    "--irqchip= /bin/true",
+	    "--irqchip Kernel /bin/true",
+	    "--irqchip kernels /bin/true",
 	    "--cpus -1 /bin/true",
 	    "--cpus +1 /bin/true",
 	    "--cpus 1x /bin/true",
@@ -345,9 +370,11 @@ static void test_path_search(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_defaults), TEST(test_every_option), TEST(test_usage_errors),
-	    TEST(test_help),     TEST(test_stdio_files),  TEST(test_environment),
-	    TEST(test_network),  TEST(test_path_search),  TEST(test_environment_overridden),
+	    TEST(test_defaults),     TEST(test_every_option),
+	    TEST(test_usage_errors), TEST(test_help),
+	    TEST(test_stdio_files),  TEST(test_environment),
+	    TEST(test_network),      TEST(test_irqchips),
+	    TEST(test_path_search),  TEST(test_environment_overridden),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

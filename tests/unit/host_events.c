@@ -36,7 +36,7 @@ static int setup(void **state)
 	rig.real = sys;
 	fake_kvm_install();
 	assert_int_equal(plugvm_kvm_open(NULL, &rig.kvm, NULL), 0);
-	assert_int_equal(plugvm_vm_new(rig.kvm, &rig.vm, NULL), 0);
+	assert_int_equal(plugvm_vm_new(rig.kvm, PLUGVM_IRQCHIP_KERNEL, &rig.vm, NULL), 0);
 	assert_int_equal(objects_init(&rig.objects, 0), 0);
 	*state = &rig;
 	return 0;

@@ -55,7 +55,7 @@ static int setup(void **state)
 	rig.real = sys;
 	fake_kvm_install();
 	assert_int_equal(plugvm_kvm_open(NULL, &rig.kvm, NULL), 0);
-	assert_int_equal(plugvm_vm_new(rig.kvm, &rig.vm, NULL), 0);
+	assert_int_equal(plugvm_vm_new(rig.kvm, PLUGVM_IRQCHIP_KERNEL, &rig.vm, NULL), 0);
 	assert_int_equal(objects_init(&rig.objects, FIRST_SLOT), 0);
 	rig.memfd = make_memfd(FILE_BYTES, F_SEAL_SHRINK);
 	*state = &rig;
@@ -170,7 +170,7 @@ static void test_address_bits(void **state)
 	for (unsigned int bits = 32; bits <= LIMIT_GUEST_ADDRESS_BITS; bits += 4) {
 		plugvm_vm_free(&rig->vm);
 		fake_kvm.address_bits = bits;
-		assert_int_equal(plugvm_vm_new(rig->kvm, &rig->vm, NULL), 0);
+		assert_int_equal(plugvm_vm_new(rig->kvm, PLUGVM_IRQCHIP_KERNEL, &rig->vm, NULL), 0);
 		uint64_t end = UINT64_C(1) << bits;
 		assert_int_equal(create(rig, 1, rig->memfd, 0, end - PAGE, PAGE), 0);
 		assert_int_equal(create(rig, 2, rig->memfd, 0, end, PAGE), -EINVAL);

@@ -7,10 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <net/if.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -55,6 +59,13 @@ static void test_open_names(void **state)
 	name[IFNAMSIZ] = '\0';
 	assert_int_equal(plugvm_tap_open(name, &tap, &error), -ENAMETOOLONG);
 	assert_int_equal(error.kind, PLUGVM_ERROR_CONFIG);
+	/* It opens what there is, and makes nothing, not even of a pattern. */
+	const char *const none[] = {"", "plugvm-none", "plugvm%d"};
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+		assert_int_equal(plugvm_tap_open(none[i], &tap, &error), -ENODEV);
+		assert_int_equal(error.kind, PLUGVM_ERROR_ENVIRONMENT);
+		assert_int_equal(error.code, ENODEV);
+	}
 	assert_null(tap);
 	assert_int_equal(count_open_fds(), before);
 }
@@ -96,6 +107,38 @@ static void test_free_none(void **state)
 	assert_null(tap);
 }
 
+/* The plugin, which holds the same open file, tells the interface to stay; it goes all the same. */
+static void test_made_one_goes(void **state)
+{
+	(void)state;
+	static const uint8_t mac[6] = {2, 0, 0, 0, 0, 1};
+	struct plugvm_error error;
+	struct plugvm_tap *tap = NULL;
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		/* In a network of its own, which ends with it. */
+		if (unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0 && unshare(CLONE_NEWNET) < 0)
+			_exit(77);
+		if (plugvm_tap_new(htonl(0xc0000201), htonl(0xffffff00), mac, &tap, &error) < 0)
+			_exit(77);
+		char name[IFNAMSIZ];
+		strcpy(name, plugvm_tap_name(tap));
+		int plugin_fd = dup(tap->fd);
+		if (plugin_fd < 0 || ioctl(plugin_fd, TUNSETPERSIST, 1L) < 0)
+			_exit(1);
+		plugvm_tap_free(&tap);
+		close(plugin_fd);
+		_exit(if_nametoindex(name) != 0 ? 2 : 0);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		test_skip("no tap in a network namespace here");
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -104,6 +147,7 @@ int main(void)
 	    cmocka_unit_test(test_config_of_no_interface),
 	    cmocka_unit_test(test_config_of_loopback),
 	    cmocka_unit_test(test_free_none),
+	    cmocka_unit_test(test_made_one_goes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

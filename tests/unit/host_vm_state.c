@@ -26,7 +26,7 @@ static int setup(void **state)
 	rig.fds_before = count_open_fds();
 	fake_kvm_install();
 	assert_int_equal(plugvm_kvm_open(NULL, &rig.kvm, NULL), 0);
-	assert_int_equal(plugvm_vm_new(rig.kvm, &rig.vm, NULL), 0);
+	assert_int_equal(plugvm_vm_new(rig.kvm, PLUGVM_IRQCHIP_KERNEL, &rig.vm, NULL), 0);
 	*state = &rig;
 	return 0;
 }

@@ -42,7 +42,7 @@ static int rig_make(struct rig *rig, struct plugvm_error *error)
 	*rig = (struct rig){NULL, NULL, NULL};
 	int result = plugvm_kvm_open(NULL, &rig->kvm, error);
 	if (result == 0)
-		result = plugvm_vm_new(rig->kvm, &rig->vm, error);
+		result = plugvm_vm_new(rig->kvm, PLUGVM_IRQCHIP_KERNEL, &rig->vm, error);
 	if (result == 0)
 		result = plugvm_vcpu_new(rig->vm, 3, &rig->vcpu, error);
 	return result;
@@ -111,6 +111,57 @@ static void test_every_failure(void **state)
 		assert_int_equal(count_open_fds(), before);
 		fake_kvm_fail(0, 0, 0);
 	}
+}
+
+/* Count the calls of this kind that making a VM takes: all but that one must succeed. */
+static bool is_called(enum plugvm_irqchip irqchip, unsigned long request)
+{
+	struct plugvm_kvm *kvm;
+	struct plugvm_vm *vm = NULL;
+	assert_int_equal(plugvm_kvm_open(NULL, &kvm, NULL), 0);
+	fake_kvm_fail(request, EXDEV, 0);
+	int result = plugvm_vm_new(kvm, irqchip, &vm, NULL);
+	fake_kvm_fail(0, 0, 0);
+	assert_true(result == 0 || result == -EXDEV);
+	assert_true((result == 0) == (vm != NULL));
+	plugvm_vm_free(&vm);
+	plugvm_kvm_free(&kvm);
+	return result < 0;
+}
+
+static void test_irqchips(void **state)
+{
+	static const struct {
+		enum plugvm_irqchip irqchip;
+		bool chip, pit, capability;
+	} cases[] = {{PLUGVM_IRQCHIP_KERNEL, true, true, false},
+	             {PLUGVM_IRQCHIP_SPLIT, false, false, true},
+	             {PLUGVM_IRQCHIP_NONE, false, false, false}};
+	int before = *(int *)*state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_true(is_called(cases[i].irqchip, KVM_SET_TSS_ADDR));
+		assert_int_equal(is_called(cases[i].irqchip, KVM_CREATE_IRQCHIP), cases[i].chip);
+		assert_int_equal(is_called(cases[i].irqchip, KVM_CREATE_PIT2), cases[i].pit);
+		assert_int_equal(is_called(cases[i].irqchip, KVM_ENABLE_CAP), cases[i].capability);
+		assert_int_equal(count_open_fds(), before);
+	}
+	/* A PC's IOAPIC is the plugin's. */
+	struct plugvm_kvm *kvm;
+	struct plugvm_vm *vm = NULL;
+	struct plugvm_error error;
+	assert_int_equal(plugvm_kvm_open(NULL, &kvm, NULL), 0);
+	assert_int_equal(plugvm_vm_new(kvm, PLUGVM_IRQCHIP_SPLIT, &vm, NULL), 0);
+	assert_int_equal(fake_kvm.capability.cap, KVM_CAP_SPLIT_IRQCHIP);
+	assert_int_equal(fake_kvm.capability.args[0], 24);
+	plugvm_vm_free(&vm);
+	fake_kvm_fail(KVM_ENABLE_CAP, EINVAL, 0);
+	assert_int_equal(plugvm_vm_new(kvm, PLUGVM_IRQCHIP_SPLIT, &vm, &error), -EINVAL);
+	assert_int_equal(error.kind, PLUGVM_ERROR_KVM);
+	assert_non_null(strstr(error.text, "KVM_CAP_SPLIT_IRQCHIP"));
+	assert_int_equal(plugvm_vm_new(kvm, (enum plugvm_irqchip)3, &vm, &error), -EINVAL);
+	assert_int_equal(error.kind, PLUGVM_ERROR_CONFIG);
+	assert_null(vm);
+	plugvm_kvm_free(&kvm);
 }
 
 static void test_unfit_devices(void **state)
@@ -288,6 +339,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    TEST(test_everything_works),
 	    TEST(test_every_failure),
+	    TEST(test_irqchips),
 	    TEST(test_unfit_devices),
 	    TEST(test_adopt_kvm),
 	    TEST(test_adopt_vm_and_vcpu),

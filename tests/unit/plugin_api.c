@@ -68,7 +68,38 @@
 	X(crosvm_vcpu_set_msrs, NULL, 0, NULL)                        \
 	X(crosvm_vcpu_set_cpuid, NULL, 0, NULL)                       \
 	X(crosvm_get_hyperv_cpuid, NULL, 0, NULL, NULL)               \
-	X(crosvm_vcpu_enable_capability, NULL, 0, 0, NULL)
+	X(crosvm_vcpu_enable_capability, NULL, 0, 0, NULL)            \
+	X(crosvm_get_info, NULL, NULL)                                \
+	X(crosvm_get_end, NULL, NULL)                                 \
+	X(crosvm_create_edge_irq_event, NULL, 0, NULL)                \
+	X(crosvm_signal_msi, NULL, 0, 0)                              \
+	X(crosvm_pause_vcpu_set, NULL, 0, NULL, NULL)                 \
+	X(crosvm_memory_get_dirty_log_to, NULL, NULL, -1, 0)          \
+	X(crosvm_subscribe_exits, NULL, 0)                            \
+	X(crosvm_set_msr_filter, NULL, 0, NULL, false)                \
+	X(crosvm_vcpu_wait_timeout, NULL, NULL, 0)                    \
+	X(crosvm_vcpu_get_poll_fd, NULL)                              \
+	X(crosvm_vcpu_set_msrs_counted, NULL, 0, NULL, NULL)          \
+	X(crosvm_vcpu_get_xsave, NULL, 0, NULL, NULL)                 \
+	X(crosvm_vcpu_set_xsave, NULL, 0, NULL)                       \
+	X(crosvm_vcpu_get_tsc_khz, NULL, NULL)                        \
+	X(crosvm_vcpu_set_tsc_khz, NULL, 0)                           \
+	X(crosvm_vcpu_get_nested_state, NULL, 0, NULL, NULL)          \
+	X(crosvm_vcpu_set_nested_state, NULL, 0, NULL)                \
+	X(crosvm_vcpu_interrupt, NULL, 0)                             \
+	X(crosvm_vcpu_request_irq_window, NULL, false)                \
+	X(crosvm_vcpu_nmi, NULL)                                      \
+	X(crosvm_vcpu_set_guest_debug, NULL, NULL)                    \
+	X(crosvm_vcpu_translate, NULL, NULL)                          \
+	X(crosvm_vcpu_get_all, NULL, 0, NULL, NULL)                   \
+	X(crosvm_vcpu_set_all, NULL, 0, NULL)
+
+/* The only one that cannot fail. */
+static int version(void)
+{
+	crosvm_version(NULL, NULL, NULL);
+	return -EINVAL;
+}
 
 #define DEFINE_CALL(name, ...)            \
 	static int call_##name(void)      \
@@ -82,7 +113,7 @@ FUNCTIONS(DEFINE_CALL)
 static const struct {
 	const char *name;
 	int (*call)(void);
-} functions[] = {FUNCTIONS(ENTRY)};
+} functions[] = {FUNCTIONS(ENTRY){"crosvm_version", version}};
 
 #define FUNCTION_COUNT (sizeof(functions) / sizeof(functions[0]))
 
@@ -112,16 +143,24 @@ static char *read_source(const char *path)
 	return text;
 }
 
-/* Every line that begins with `prefix` and goes on with the name of a function must name one of the table, and each once. */
-static void check_names(const char *path, const char *prefix)
+/* Where the name begins that follows one of the prefixes; NULL: the line names none. */
+static const char *find_name(const char *line, const char *const prefixes[2])
+{
+	for (size_t i = 0; i < 2; i++)
+		if (strncmp(line, prefixes[i], strlen(prefixes[i])) == 0 &&
+		    strncmp(line + strlen(prefixes[i]), "crosvm_", 7) == 0)
+			return line + strlen(prefixes[i]);
+	return NULL;
+}
+
+/* Every line that begins with a prefix and goes on with the name of a function must name one of the table, and each once. */
+static void check_names(const char *path, const char *const prefixes[2])
 {
 	char *text = read_source(path);
 	size_t named[FUNCTION_COUNT] = {0};
 	for (char *rest = text, *line; (line = strsep(&rest, "\n"));) {
-		if (strncmp(line, prefix, strlen(prefix)) != 0)
-			continue;
-		const char *name = line + strlen(prefix);
-		if (strncmp(name, "crosvm_", 7) != 0)
+		const char *name = find_name(line, prefixes);
+		if (!name)
 			continue;
 		size_t length = strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_");
 		size_t i = 0;
@@ -144,13 +183,13 @@ static void check_names(const char *path, const char *prefix)
 static void test_header(void **state)
 {
 	(void)state;
-	check_names("include/crosvm.h", "int ");
+	check_names("include/crosvm.h", (const char *const[]){"int ", "void "});
 }
 
 static void test_version_script(void **state)
 {
 	(void)state;
-	check_names("src/plugin/libcrosvm_plugin.map", "\t");
+	check_names("src/plugin/libcrosvm_plugin.map", (const char *const[]){"\t", "\t"});
 }
 
 /* ---- NULL ---- */

@@ -90,7 +90,7 @@ static void check_bytes(struct wire_bytes bytes, size_t size)
 static void expect_event(struct channel *channel, size_t size)
 {
 	wire_VcpuResponse response;
-	assert_int_equal(channel_next(channel, &response), 0);
+	assert_int_equal(channel_next(channel, NULL, NULL, &response), 0);
 	assert_int_equal(response.which_message, wire_VcpuResponse_wait_tag);
 	assert_int_equal(response.message.wait.which_exit, wire_VcpuResponse_Wait_io_tag);
 	check_bytes(response.message.wait.exit.io.data, size);
@@ -108,7 +108,7 @@ static void check_broken(struct channel *channel, int error)
 {
 	wire_VcpuRequest request = {.which_message = wire_VcpuRequest_wait_tag};
 	wire_VcpuResponse response;
-	assert_int_equal(channel_next(channel, &response), error);
+	assert_int_equal(channel_next(channel, NULL, NULL, &response), error);
 	assert_int_equal(channel_next_reply(channel, NULL, &response), error);
 	assert_int_equal(channel_send(channel, &request), error);
 }
@@ -384,8 +384,8 @@ static void test_end_anywhere(void **state)
 			fd_close(&ends.events);
 			wire_VcpuResponse response;
 			for (size_t i = 0; i < 4 && stream.ends[i] <= size; i++)
-				assert_int_equal(channel_next(&channel, &response), 0);
-			assert_int_equal(channel_next(&channel, &response), -ECONNRESET);
+				assert_int_equal(channel_next(&channel, NULL, NULL, &response), 0);
+			assert_int_equal(channel_next(&channel, NULL, NULL, &response), -ECONNRESET);
 			check_broken(&channel, -ECONNRESET);
 			close_channel(&channel, &ends);
 		}
@@ -438,9 +438,9 @@ static void test_longest_frame(void **state)
 		put(ends.events, frame, size);
 		put(ends.events, FRAME_INIT);
 		wire_VcpuResponse response;
-		assert_int_equal(channel_next(&channel, &response), 0);
+		assert_int_equal(channel_next(&channel, NULL, NULL, &response), 0);
 		assert_int_equal(response.message.get_state.state.size, LIMIT_VCPU_RESPONSE_BYTES - 8);
-		assert_int_equal(channel_next(&channel, &response), 0);
+		assert_int_equal(channel_next(&channel, NULL, NULL, &response), 0);
 		assert_int_equal(response.which_message, wire_VcpuResponse_wait_tag);
 		close_channel(&channel, &ends);
 	}
@@ -455,7 +455,7 @@ static void check_protocol_error(const uint8_t *data, size_t size)
 		put(ends.events, data, size);
 		put(ends.events, FRAME_INIT);
 		wire_VcpuResponse response;
-		assert_int_equal(channel_next(&channel, &response), -EPROTO);
+		assert_int_equal(channel_next(&channel, NULL, NULL, &response), -EPROTO);
 		check_broken(&channel, -EPROTO);
 		close_channel(&channel, &ends);
 	}
@@ -499,9 +499,9 @@ static void check_backlog(enum fake_kind kind, size_t kept)
 	} else {
 		assert_int_equal(response.which_message, wire_VcpuResponse_set_state_tag);
 		for (size_t i = 0; i < count; i++)
-			assert_int_equal(channel_next(&channel, &response), 0);
+			assert_int_equal(channel_next(&channel, NULL, NULL, &response), 0);
 		put(ends.events, BYTES(2, 0x2a, 0));
-		assert_int_equal(channel_next(&channel, &response), 0);
+		assert_int_equal(channel_next(&channel, NULL, NULL, &response), 0);
 		assert_int_equal(response.which_message, wire_VcpuResponse_set_state_tag);
 	}
 	close_channel(&channel, &ends);
@@ -530,7 +530,7 @@ static void test_long_packet(void **state)
 	open_channel(FAKE_SOCKETS, &channel, &ends);
 	put(ends.events, events, sizeof(events));
 	wire_VcpuResponse response;
-	assert_int_equal(channel_next(&channel, &response), -EPROTO);
+	assert_int_equal(channel_next(&channel, NULL, NULL, &response), -EPROTO);
 	check_broken(&channel, -EPROTO);
 	close_channel(&channel, &ends);
 }
@@ -545,7 +545,7 @@ static void test_fds_are_refused(void **state)
 	int fd = ends.events;
 	assert_int_equal(packet_send(ends.events, FRAME_INIT, &fd, 1, 0), 0);
 	wire_VcpuResponse response;
-	assert_int_equal(channel_next(&channel, &response), -EPROTO);
+	assert_int_equal(channel_next(&channel, NULL, NULL, &response), -EPROTO);
 	check_broken(&channel, -EPROTO);
 	assert_int_equal(fake_count_fds(), fds);
 	close_channel(&channel, &ends);
@@ -582,7 +582,7 @@ static void test_wait_is_restarted(void **state)
 		pthread_t thread;
 		assert_int_equal(pthread_create(&thread, NULL, interrupt, &interrupter), 0);
 		wire_VcpuResponse response;
-		int error = channel_next(&channel, &response);
+		int error = channel_next(&channel, NULL, NULL, &response);
 		pthread_join(thread, NULL);
 		assert_int_equal(error, 0);
 		close_channel(&channel, &ends);

@@ -110,6 +110,7 @@ static void check_connect_fails(struct fake *fake, int error)
 static void test_connect_no_vcpus(void **state)
 {
 	struct fake *fake = *state;
+	fake_be_original(fake);
 	fake_reply(fake->socket, REPLY_VCPUS);
 	check_connect_fails(fake, -EPROTO);
 }
@@ -120,6 +121,7 @@ static void connect_with_spare_fd(struct fake *fake, size_t vcpus)
 	for (size_t i = 0; i < vcpus; i++)
 		fake_make_vcpu(fake, FAKE_SOCKETS, &fds[2 * i]);
 	fds[2 * vcpus] = dup(fake->socket);
+	fake_be_original(fake);
 	fake_reply_fds(fake->socket, REPLY_VCPUS, fds, 2 * vcpus + 1);
 	for (size_t i = 0; i < 2 * vcpus + 1; i++)
 		fd_close(&fds[i]);
@@ -139,6 +141,7 @@ static void test_connect_most_fds(void **state)
 static void test_connect_refused(void **state)
 {
 	struct fake *fake = *state;
+	fake_be_original(fake);
 	fake_refuse(fake->socket, E2BIG);
 	check_connect_fails(fake, -E2BIG);
 }
@@ -171,6 +174,7 @@ static void test_connect_fstat_fails(void **state)
 	assert_true(fake_is_open(fake->plugin_socket));
 	for (int good = 1; good <= 4; good++) {
 		fstats_left = good;
+		fake_be_original(fake);
 		fake_reply_vcpus(fake, FAKE_PIPES, 2);
 		assert_int_equal(crosvm_connect(&plugin), -ENOMEM);
 		assert_false(fake_is_open(fake->plugin_socket));

@@ -30,10 +30,19 @@
 #include "wire/codec.h"
 #include "wire/limits.h"
 
+/* Of one packet, and of a VM. */
 #define FAKE_VCPUS_MAX (PACKET_FDS_MAX / 2)
+#define FAKE_VM_VCPUS  (2 * LIMIT_VCPUS_PER_REPLY + 2)
 
 /* Two arguments: bytes and their number. */
 #define BYTES(...) ((const uint8_t[]){__VA_ARGS__}), sizeof((const uint8_t[]){__VA_ARGS__})
+
+/* The question that comes first, and the one that an original host gets then. */
+#define REQUEST_FEATURES BYTES(0xc2, 0x0c, 0x00)
+#define REQUEST_VCPUS    BYTES(0x8a, 0x01, 0x00)
+
+/* A successful response to get_vcpus_from. */
+#define REPLY_VCPUS_FROM BYTES(0xca, 0x0c, 0x00)
 
 /* A successful response to get_vcpus, and the messages of a vCPU that have no content. */
 #define REPLY_VCPUS  BYTES(0x92, 0x01, 0x00)
@@ -48,8 +57,8 @@ struct fake {
 	int socket;        /* the host's end of the main connection */
 	int plugin_socket; /* the other end, until the library has it */
 	size_t vcpu_count;
-	int requests[FAKE_VCPUS_MAX]; /* where the host reads, per vCPU */
-	int events[FAKE_VCPUS_MAX];   /* where the host writes */
+	int requests[FAKE_VM_VCPUS]; /* where the host reads, per vCPU */
+	int events[FAKE_VM_VCPUS];   /* where the host writes */
 	struct crosvm *plugin;
 	struct sys real; /* the system calls before a test replaced any */
 };
@@ -156,6 +165,20 @@ static inline int fake_expect_with_fd(int socket, const uint8_t *data, size_t si
 	return packet.fd_count == 1 ? packet_take_fd(&packet, 0) : -1;
 }
 
+/* Take a request that is too long to write out, without its fd; what it refers to is valid until the next. */
+static inline wire_MainRequest fake_take(int socket, const struct wire_arena *elements)
+{
+	static uint8_t buffer[LIMIT_REQUEST_BYTES];
+	int fds[1];
+	struct packet packet = {.data = buffer, .capacity = sizeof(buffer), .fds = fds, .fd_capacity = 1};
+	assert_int_equal(packet_recv(socket, &packet, MSG_DONTWAIT), 0);
+	assert_false(packet.truncated);
+	packet_fini(&packet);
+	wire_MainRequest request;
+	assert_int_equal(wire_decode_main_request(buffer, packet.size, elements, &request), 0);
+	return request;
+}
+
 static inline void fake_expect(int socket, const uint8_t *data, size_t size)
 {
 	assert_int_equal(fake_expect_with_fd(socket, data, size), -1);
@@ -189,24 +212,90 @@ static inline void fake_make_vcpu(struct fake *fake, enum fake_kind kind, int fd
 	fake->vcpu_count++;
 }
 
-/* Answer get_vcpus with `count` new vCPUs. */
-static inline void fake_reply_vcpus(struct fake *fake, enum fake_kind kind, size_t count)
+/* Answer as a host of API 0.22, which has never heard of the question. */
+static inline void fake_be_original(struct fake *fake)
+{
+	fake_refuse(fake->socket, ENOTTY);
+}
+
+/* Answer with these bytes and with `count` new vCPUs. */
+static inline void fake_reply_new_vcpus(struct fake *fake, enum fake_kind kind, size_t count, const uint8_t *data,
+                                        size_t size)
 {
 	int fds[2 * FAKE_VCPUS_MAX] = {0};
 	for (size_t i = 0; i < count; i++)
 		fake_make_vcpu(fake, kind, &fds[2 * i]);
-	fake_reply_fds(fake->socket, REPLY_VCPUS, fds, 2 * count);
+	fake_reply_fds(fake->socket, data, size, fds, 2 * count);
 	for (size_t i = 0; i < 2 * count; i++)
 		fd_close(&fds[i]);
 }
 
-/* Connect to a VM of `count` vCPUs. */
+/* Answer get_vcpus with `count` new vCPUs. */
+static inline void fake_reply_vcpus(struct fake *fake, enum fake_kind kind, size_t count)
+{
+	fake_reply_new_vcpus(fake, kind, count, REPLY_VCPUS);
+}
+
+/* Connect to a VM of `count` vCPUs on an original host. */
 static inline void fake_connect(struct fake *fake, enum fake_kind kind, size_t count)
 {
+	fake_be_original(fake);
 	fake_reply_vcpus(fake, kind, count);
 	assert_int_equal(crosvm_connect(&fake->plugin), 0);
 	fake->plugin_socket = -1;
-	fake_expect(fake->socket, BYTES(0x8a, 0x01, 0x00));
+	fake_expect(fake->socket, REQUEST_FEATURES);
+	fake_expect(fake->socket, REQUEST_VCPUS);
+}
+
+/* What our host says of itself, unless the test changes it. */
+static inline wire_MainResponse fake_features(uint32_t vcpu_count)
+{
+	wire_MainResponse response = {.which_message = wire_MainResponse_features_tag};
+	response.message.features = (wire_MainResponse_Features){
+	    .version_minor = 2,
+	    .features = 0xffff,
+	    .vcpu_count = vcpu_count,
+	    .irqchip = CROSVM_IRQCHIP_SPLIT,
+	    .request_bytes = LIMIT_REQUEST_BYTES,
+	};
+	return response;
+}
+
+/* Put a response that is too long to write out into a main connection. */
+static inline void fake_reply_message(int socket, const wire_MainResponse *response)
+{
+	static uint8_t data[LIMIT_RESPONSE_BYTES];
+	ssize_t size = wire_encode_main_response(response, data, sizeof(data));
+	assert_true(size >= 0);
+	fake_reply(socket, data, (size_t)size);
+}
+
+/* Connect to a VM on a host that says this. */
+static inline void fake_connect_to(struct fake *fake, enum fake_kind kind, const wire_MainResponse *features)
+{
+	uint32_t count = features->message.features.vcpu_count;
+	fake_reply_message(fake->socket, features);
+	for (uint32_t have = 0; have < count; have += LIMIT_VCPUS_PER_REPLY) {
+		uint32_t rest = count - have;
+		fake_reply_new_vcpus(fake, kind, rest < LIMIT_VCPUS_PER_REPLY ? rest : LIMIT_VCPUS_PER_REPLY,
+		                     REPLY_VCPUS_FROM);
+	}
+	assert_int_equal(crosvm_connect(&fake->plugin), 0);
+	fake->plugin_socket = -1;
+	fake_expect(fake->socket, REQUEST_FEATURES);
+	for (uint32_t have = 0; have < count; have += LIMIT_VCPUS_PER_REPLY) {
+		wire_MainRequest request = fake_take(fake->socket, NULL);
+		assert_int_equal(request.which_message, wire_MainRequest_get_vcpus_from_tag);
+		assert_int_equal(request.message.get_vcpus_from.first, have);
+	}
+	fake_expect_nothing(fake->socket);
+}
+
+/* The same for our host as it is, with `count` vCPUs. */
+static inline void fake_connect_ours(struct fake *fake, enum fake_kind kind, uint32_t count)
+{
+	wire_MainResponse features = fake_features(count);
+	fake_connect_to(fake, kind, &features);
 }
 
 static inline struct crosvm_vcpu *fake_vcpu(struct fake *fake, uint32_t id)
@@ -243,6 +332,13 @@ static inline wire_VcpuResponse fake_io(const void *data, size_t size)
 	return response;
 }
 
+/* A successful reply to a vCPU request without content, by its number from 100 on. */
+static inline void fake_send_empty(struct fake *fake, size_t vcpu, pb_size_t member)
+{
+	wire_VcpuResponse response = {.which_message = member};
+	fake_send(fake, vcpu, &response);
+}
+
 /* Take one vCPU request out as bytes; returns their number. */
 static inline size_t fake_read(struct fake *fake, size_t vcpu, uint8_t buffer[static LIMIT_VCPU_REQUEST_BYTES])
 {
@@ -251,6 +347,16 @@ static inline size_t fake_read(struct fake *fake, size_t vcpu, uint8_t buffer[st
 	ssize_t size = read(fake->requests[vcpu], buffer, LIMIT_VCPU_REQUEST_BYTES);
 	assert_true(size > 0);
 	return (size_t)size;
+}
+
+/* The same, decoded; what it refers to is valid until the next. */
+static inline wire_VcpuRequest fake_take_vcpu(struct fake *fake, size_t vcpu, const struct wire_arena *elements)
+{
+	static uint8_t buffer[LIMIT_VCPU_REQUEST_BYTES];
+	size_t size = fake_read(fake, vcpu, buffer);
+	wire_VcpuRequest request;
+	assert_int_equal(wire_decode_vcpu_request(buffer, size, elements, &request), 0);
+	return request;
 }
 
 static inline void fake_expect_vcpu(struct fake *fake, size_t vcpu, const uint8_t *data, size_t size)

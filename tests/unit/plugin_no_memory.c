@@ -34,10 +34,11 @@ void *__wrap_calloc(size_t count, size_t size)
 
 static void test_connect(void **state)
 {
-	/* The connection, the machine, and two for each of two vCPUs. */
-	enum { ALLOCATIONS = 6 };
+	/* The connection, the list of ends, the machine, and two for each of two vCPUs. */
+	enum { ALLOCATIONS = 7 };
 	for (int good = 0; good <= ALLOCATIONS; good++) {
 		struct fake *fake = *state;
+		fake_be_original(fake);
 		fake_reply_vcpus(fake, FAKE_SOCKETS, 2);
 		allocations_left = good;
 		int error = crosvm_connect(&fake->plugin);
@@ -88,6 +89,24 @@ static void test_create_memory(void **state)
 	assert_int_equal(error, -ENOMEM);
 	assert_null(memory);
 	fake_expect_nothing(fake->socket);
+}
+
+/* The routes for the wire, and the request, which is too long for the stack. */
+static void test_long_request(void **state)
+{
+	struct fake *fake = *state;
+	fake_connect_ours(fake, FAKE_SOCKETS, 1);
+	static struct crosvm_irq_route routes[LIMIT_IRQ_ROUTES];
+	for (int good = 0; good <= 2; good++) {
+		if (good == 2)
+			fake_reply(fake->socket, BYTES(0x6a, 0));
+		allocations_left = good;
+		int error = crosvm_set_irq_routing(fake->plugin, LIMIT_IRQ_ROUTES, routes);
+		allocations_left = -1;
+		assert_int_equal(error, good == 2 ? 0 : -ENOMEM);
+		if (good < 2)
+			fake_expect_nothing(fake->socket);
+	}
 }
 
 /* Every other request that needs memory: without it nothing is sent. */
@@ -153,7 +172,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_connect),  TEST(test_new_connection), TEST(test_create_memory),
-	    TEST(test_requests), TEST(test_events),
+	    TEST(test_requests), TEST(test_long_request),   TEST(test_events),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -46,6 +46,8 @@ union message {
 	X(main_response, MainResponse, get_supported_cpuid, entries, wire_CpuidEntry)               \
 	X(main_response, MainResponse, get_emulated_cpuid, entries, wire_CpuidEntry)                \
 	X(main_response, MainResponse, get_msr_index_list, indices, uint32_t)                       \
+	X(main_request, MainRequest, set_msr_filter, ranges, wire_MainRequest_SetMsrFilter_Range)   \
+	X(vcpu_request, VcpuRequest, set_msrs_counted, entries, wire_VcpuRequest_MsrEntry)          \
 	X(vcpu_request, VcpuRequest, get_msrs, entry_indices, uint32_t)                             \
 	X(vcpu_request, VcpuRequest, set_msrs, entries, wire_VcpuRequest_MsrEntry)                  \
 	X(vcpu_request, VcpuRequest, set_cpuid, entries, wire_CpuidEntry)                           \
