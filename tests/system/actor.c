@@ -51,11 +51,24 @@ void need_extension(struct crosvm *vm, uint32_t extension, const char *name)
 	skip(reason);
 }
 
+void need_feature(struct crosvm *vm, uint64_t feature, const char *name)
+{
+	struct crosvm_info info = {.size = sizeof(info)};
+	expect_result(crosvm_get_info(vm, &info), 0);
+	if (info.features & feature)
+		return;
+	char reason[64];
+	snprintf(reason, sizeof(reason), "this machine's KVM has no %s", name);
+	skip(reason);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct act *const lists[] = {
-	    async_acts, errno_acts,  event_acts, hint_acts,     hyperv_acts,  io_acts,    irq_acts,
-	    life_acts,  memory_acts, pause_acts, platform_acts, process_acts, state_acts, vcpu_acts,
+	    async_acts,       errno_acts,      event_acts,     hint_acts,         hyperv_acts,      io_acts,
+	    irq_acts,         life_acts,       memory_acts,    pause_acts,        platform_acts,    process_acts,
+	    state_acts,       vcpu_acts,       ext_debug_acts, ext_event_acts,    ext_failure_acts, ext_info_acts,
+	    ext_irqchip_acts, ext_memory_acts, ext_msr_acts,   ext_snapshot_acts, ext_state_acts,   ext_vcpu_acts,
 	};
 	for (size_t i = 0; i < COUNT(lists) && argc > 1; i++) {
 		for (const struct act *act = lists[i]; act->name; act++) {

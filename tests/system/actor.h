@@ -149,6 +149,9 @@ __attribute__((noreturn)) void skip(const char *reason);
 /* Skip unless KVM has all of it. */
 void need_extension(struct crosvm *vm, uint32_t extension, const char *name);
 
+/* Skip unless the host has this feature (CROSVM_FEATURE_*). */
+void need_feature(struct crosvm *vm, uint64_t feature, const char *name);
+
 struct act {
 	const char *name;
 	int (*play)(char **arguments);
@@ -158,5 +161,9 @@ struct act {
 extern const struct act async_acts[], errno_acts[], event_acts[], hint_acts[], hyperv_acts[], io_acts[],
     irq_acts[], life_acts[], memory_acts[], pause_acts[], platform_acts[], process_acts[], state_acts[],
     vcpu_acts[];
+
+/* Those about what API 0.23 adds. */
+extern const struct act ext_debug_acts[], ext_event_acts[], ext_failure_acts[], ext_info_acts[],
+    ext_irqchip_acts[], ext_memory_acts[], ext_msr_acts[], ext_snapshot_acts[], ext_state_acts[], ext_vcpu_acts[];
 
 #endif

@@ -336,6 +336,75 @@ static int hint_get_after_set(char **arguments)
 	return 0;
 }
 
+/* An event that comes again after a refusal brings the registers that are there now, not those of the first time. */
+static int hint_refused(char **arguments)
+{
+	(void)arguments;
+	static const struct step steps[] = {STEP(CALL, WIDE_ADDRESS, 0x11)};
+	static struct crosvm_hint_detail both = {.send_sregs = true, .send_debugregs = true};
+	static const struct access after[] = {REPORTS(0x44)};
+	struct machine machine;
+	struct kvm_regs regs;
+	struct kvm_sregs sregs, bad;
+	struct kvm_debugregs debugregs;
+	begin(&machine, steps, COUNT(steps));
+	set_hint(&machine, MMIO, WIDE_ADDRESS, true, &both, 1);
+	machine_boot(&machine, LONG_MODE);
+	machine_wait(&machine);
+	expect_result(crosvm_vcpu_get_regs(machine.vcpu, &regs), 0);
+	expect_result(crosvm_vcpu_get_sregs(machine.vcpu, &sregs), 0);
+	expect_result(crosvm_vcpu_get_debugregs(machine.vcpu, &debugregs), 0);
+	regs.rax = 0x44;
+	sregs.fs.base = 0x3000;
+	debugregs.db[0] = 0x4000;
+	expect_result(crosvm_vcpu_set_regs(machine.vcpu, &regs), 0);
+	expect_result(crosvm_vcpu_set_sregs(machine.vcpu, &sregs), 0);
+	expect_result(crosvm_vcpu_set_debugregs(machine.vcpu, &debugregs), 0);
+	/* A get sends ahead what was set. */
+	expect_result(crosvm_vcpu_get_regs(machine.vcpu, &regs), 0);
+	expect_result(crosvm_vcpu_get_sregs(machine.vcpu, &sregs), 0);
+	expect_result(crosvm_vcpu_get_debugregs(machine.vcpu, &debugregs), 0);
+	bad = sregs;
+	bad.cr0 = 0x80000000; /* paging without protection */
+	expect_result(crosvm_vcpu_set_sregs(machine.vcpu, &bad), 0);
+	machine_resume(&machine);
+	expect_result(crosvm_vcpu_wait(machine.vcpu, &machine.event), -EINVAL);
+	expect(machine.event.io_access.address == WIDE_ADDRESS);
+	expect_sets(&machine, REGS | SREGS | DEBUGREGS);
+	expect_result(crosvm_vcpu_get_regs(machine.vcpu, &regs), 0);
+	expect_result(crosvm_vcpu_get_sregs(machine.vcpu, &sregs), 0);
+	expect_result(crosvm_vcpu_get_debugregs(machine.vcpu, &debugregs), 0);
+	expect(regs.rax == 0x44 && sregs.fs.base == 0x3000 && debugregs.db[0] == 0x4000);
+	machine_resume(&machine);
+	machine_expect(&machine, after, COUNT(after));
+	return 0;
+}
+
+/* The local APIC's task priority is CR8: what came along is good only until that is set. */
+static int hint_get_after_lapic(char **arguments)
+{
+	(void)arguments;
+	static const struct step steps[] = {STEP(CALL, WIDE_ADDRESS, 0x11)};
+	static struct crosvm_hint_detail any = {.send_sregs = true};
+	static const struct access after[] = {REPORTS(0x11)};
+	struct machine machine;
+	struct kvm_lapic_state lapic;
+	struct kvm_sregs sregs;
+	begin(&machine, steps, COUNT(steps));
+	set_hint(&machine, MMIO, WIDE_ADDRESS, true, &any, 1);
+	machine_boot(&machine, LONG_MODE);
+	machine_wait(&machine);
+	expect_sets(&machine, REGS | SREGS);
+	expect_result(crosvm_vcpu_get_lapic_state(machine.vcpu, &lapic), 0);
+	lapic.regs[0x80] = 0x20;
+	expect_result(crosvm_vcpu_set_lapic_state(machine.vcpu, &lapic), 0);
+	expect_result(crosvm_vcpu_get_sregs(machine.vcpu, &sregs), 0);
+	expect_result((long)sregs.cr8, 2);
+	machine_resume(&machine);
+	machine_expect(&machine, after, COUNT(after));
+	return 0;
+}
+
 /* ---- What cannot be ---- */
 
 static int hint_errno(char **arguments)
@@ -374,7 +443,12 @@ static int hint_errno(char **arguments)
 }
 
 const struct act hint_acts[] = {
-    {"hint-details", hint_details}, {"hint-access", hint_access},
-    {"hint-alone", hint_alone},     {"hint-get-after-set", hint_get_after_set},
-    {"hint-errno", hint_errno},     {NULL, NULL},
+    {"hint-details", hint_details},
+    {"hint-access", hint_access},
+    {"hint-alone", hint_alone},
+    {"hint-get-after-set", hint_get_after_set},
+    {"hint-get-after-lapic", hint_get_after_lapic},
+    {"hint-refused", hint_refused},
+    {"hint-errno", hint_errno},
+    {NULL, NULL},
 };

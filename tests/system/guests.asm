@@ -400,4 +400,114 @@ guest absent_memory, 16
 	jmp	DEVICE_SEGMENT:0
 guest_absent_memory_end:
 
+; What the local APIC says which vCPU this is. The plugin has let ES begin at it.
+guest ids, 16
+	mov	eax, [es:0x20]
+	shr	eax, 24
+	report
+	cli
+.again:
+	hlt
+	jmp	.again
+guest_ids_end:
+
+; RDMSR and WRMSR as the plugin says: the device gives an operation (0: the end, 1: read, 2: write), an index and the
+; two halves of a value. What EAX and EDX are afterwards is reported, after FAULT if the instruction faulted.
+FAULT		equ 0xdead
+guest msrs, 16
+	mov	sp, 0xfff0
+	mov	word [4 * 13], LOAD_ADDRESS + (.fault - guest_msrs)
+	mov	word [4 * 13 + 2], 0
+.again:
+	mov	dx, DEVICE_PORT
+	in	eax, dx
+	mov	ebx, eax
+	in	eax, dx
+	mov	ecx, eax
+	in	eax, dx
+	mov	esi, eax
+	in	eax, dx
+	mov	edx, eax
+	mov	eax, esi
+	test	ebx, ebx
+	jz	.end
+	cmp	ebx, 1
+	jne	.write
+	rdmsr
+	jmp	.tell
+.write:
+	wrmsr
+.tell:
+	mov	edi, edx
+	report
+	mov	eax, edi
+	report
+	jmp	.again
+.fault:
+	push	eax
+	push	edx
+	mov	eax, FAULT
+	report
+	pop	edx
+	pop	eax
+	push	bp
+	mov	bp, sp
+	add	word [bp + 2], 2	; the length of either instruction
+	pop	bp
+	iret
+.end:
+	done	msrs
+
+; Three instructions to step through, a breakpoint of each kind. The labels are those of the plugin's table.
+guest debug, 64
+	report
+	global	guest_debug_steps
+guest_debug_steps:
+	inc	eax
+	inc	eax
+	inc	eax
+	report
+	global	guest_debug_hardware
+guest_debug_hardware:
+	nop
+	report
+	global	guest_debug_software
+guest_debug_software:
+	int3
+	report
+	done	debug
+
+; Of all that a snapshot holds something, reported and then changed, again and again.
+guest snapshot, 64
+.again:
+	mov	eax, ebx		; a register
+	report
+	movdqu	[BUFFER], xmm7		; the FPU, by what software KVMs can emulate
+	mov	eax, [BUFFER]
+	report
+	mov	ecx, 0xc0000082		; an MSR, LSTAR
+	rdmsr
+	report
+	mov	r8, cr8			; the local APIC
+	mov	eax, r8d
+	report
+	mov	r9, dr1			; the debug registers
+	mov	eax, r9d
+	report
+	inc	ebx
+	mov	[BUFFER], ebx
+	movdqu	xmm7, [BUFFER]
+	mov	ecx, 0xc0000082
+	mov	eax, ebx
+	add	eax, 0x100
+	xor	edx, edx
+	wrmsr
+	mov	r8d, ebx
+	and	r8d, 7
+	mov	cr8, r8
+	lea	r9d, [ebx + 0x4000]
+	mov	dr1, r9
+	jmp	.again
+guest_snapshot_end:
+
 section .note.GNU-stack noalloc noexec nowrite progbits

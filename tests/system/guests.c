@@ -3,53 +3,25 @@
  * Checks what a plugin sees of a guest and what the guest sees of it, and every errno and limit that a plugin can
  * reach. Each test is an act of the actor, which checks from the inside and exits with 0 if all is well.
  */
-#include <stdio.h>
-#include <string.h>
-
 #include "harness.h"
-
-/* What an actor says that cannot play here. */
-#define SKIP "skip: "
-
-static void play(const char *act, const char *cpus)
-{
-	struct run run;
-	static char reason[128];
-	run_words(&run, WORDS(PLUGVM, "run", "--disable-sandbox", "--cpus", cpus, "--", ACTOR, act));
-	if (run.status == 0 && strncmp(run.out.text, SKIP, strlen(SKIP)) == 0) {
-		snprintf(reason, sizeof(reason), "%s", run.out.text + strlen(SKIP));
-		reason[strcspn(reason, "\n")] = '\0';
-		run_fini(&run);
-		test_skip(reason);
-	}
-	run_expect_status(&run, 0);
-	run_expect_err(&run, "plugvm: the plugin exited\n");
-	run_expect_no_err(&run, "plugin: ");
-	for (char *line = strtok(run.out.text, "\n"); line; line = strtok(NULL, "\n"))
-		print_message("# %s\n", line);
-	run_fini(&run);
-}
-
-static void test_act(void **state)
-{
-	play(*state, "1");
-}
-
-static void test_act_of_two(void **state)
-{
-	play(*state, "2");
-}
+#include "play.h"
 
 /* One test for each act, under its name. */
-#define ACT(act)                               \
-	{                                      \
-		act, test_act, NULL, NULL, act \
+#define ACT(act)                                           \
+	{                                                  \
+		act, play_test, NULL, NULL, &(struct play) \
+		{                                          \
+			act, NULL, NULL                    \
+		}                                          \
 	}
 
 /* The same, on a VM of two vCPUs. */
-#define ACT_OF_TWO(act)                               \
-	{                                             \
-		act, test_act_of_two, NULL, NULL, act \
+#define ACT_OF_TWO(act)                                    \
+	{                                                  \
+		act, play_test, NULL, NULL, &(struct play) \
+		{                                          \
+			act, "2", NULL                     \
+		}                                          \
 	}
 
 int main(void)
@@ -113,6 +85,8 @@ int main(void)
 	    ACT("hint-access"),
 	    ACT("hint-alone"),
 	    ACT("hint-get-after-set"),
+	    ACT("hint-get-after-lapic"),
+	    ACT("hint-refused"),
 	    ACT("hint-errno"),
 	    ACT("pause-running"),
 	    ACT("pause-halted"),

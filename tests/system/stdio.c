@@ -258,6 +258,30 @@ static void test_environment(void **state)
 	                   "PLUGVM_SWITCH=on\nCROSVM_STATS=1\nHOME=/h\nEMPTY=\nA=b=c\nB=\nCROSVM_SOCKET=3\n");
 }
 
+/* From the operator's environment through the plugin's exit to the operator's stderr. */
+static void test_stats(void **state)
+{
+	(void)state;
+	static const char *const asked[] = {"CROSVM_STATS=", NULL}, *const unasked[] = {NULL};
+	static const char *const calls[] = {"crosvm_connect ", "crosvm_create_memory ", "crosvm_start ",
+	                                    "crosvm_vcpu_wait ", "crosvm_vcpu_resume "};
+	struct run run;
+	run_start(&run, &(struct setup){.env = asked}, WORDS(RUN, "--", built("examples/hello/hello")));
+	run_finish(&run);
+	run_expect_status(&run, 0);
+	for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+		char line[64];
+		snprintf(line, sizeof(line), "plugin: stats: %s", calls[i]);
+		run_expect_err(&run, line);
+	}
+	run_fini(&run);
+	run_start(&run, &(struct setup){.env = unasked}, WORDS(RUN, "--", built("examples/hello/hello")));
+	run_finish(&run);
+	run_expect_status(&run, 0);
+	run_expect_no_err(&run, "stats");
+	run_fini(&run);
+}
+
 /* ---- The rest of the process ---- */
 
 static void close_stdio(void *context)
@@ -351,6 +375,7 @@ int main(void)
 	    cmocka_unit_test(test_stdout_that_is_gone),
 	    cmocka_unit_test(test_stdout_on_a_terminal_is_escaped),
 	    cmocka_unit_test(test_environment),
+	    cmocka_unit_test(test_stats),
 	    cmocka_unit_test(test_fds),
 	    cmocka_unit_test(test_without_stdio),
 	    cmocka_unit_test(test_signals),
