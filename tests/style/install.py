@@ -2,17 +2,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Install: what `meson install` puts where, and that programs outside the tree can use it.
 
-usage: install.py BUILD CC MESON...    (CC and MESON may be several words)
+usage: install.py ROOT BUILD CC MESON...    (CC and MESON may be several words)
 """
 
 import fnmatch
 import os
+import re
 import shlex
 import stat
 import sys
 import tempfile
 
-from files import run
+from files import declared_functions, differences, read, run
 from tap import Tap
 
 # Below the prefix; the directory of the libraries has the machine's name on Debian.
@@ -30,6 +31,7 @@ WANTED = [
     "lib*/pkgconfig/plugvm.pc",
     "libexec/plugvm/firmware",
     "share/man/man1/plugvm.1",
+    "share/man/man3/crosvm_*.3",
 ]
 EXECUTABLE = ("bin/plugvm", "libexec/plugvm/firmware")
 
@@ -55,6 +57,18 @@ int main(void)
 {
 	struct crosvm *vm;
 	return crosvm_connect(&vm) == -ENOTCONN ? 0 : 1;
+}
+"""
+
+
+# A library without SONAME and symbol versions, as the original one is.
+ORIGINAL_LIBRARY = r"""
+struct crosvm;
+int crosvm_connect(struct crosvm **out_crosvm);
+int crosvm_connect(struct crosvm **out_crosvm)
+{
+	*out_crosvm = 0;
+	return 0;
 }
 """
 
@@ -120,6 +134,49 @@ class Outside:
         status, output = self.run([program])
         return [f"{package}: status {status}: {output}"] if status else []
 
+    def check_original(self):
+        """A plugin that was linked against the original library runs with this one."""
+        directory = os.path.join(self.directory, "original")
+        os.mkdir(directory)
+        include = os.path.join(self.prefix, "include")
+        library = os.path.join(directory, "libcrosvm_plugin.so")
+        program = os.path.join(directory, "plugin")
+        for name, source in ((library, ORIGINAL_LIBRARY), (program, USES_CROSVM)):
+            with open(name + ".c", "w", encoding="utf-8") as file:
+                file.write(source)
+        for command in (
+            [*self.cc, "-shared", "-fPIC", "-o", library, library + ".c"],
+            [*self.cc, "-I", include, "-o", program, program + ".c", "-L", directory, "-lcrosvm_plugin"],
+        ):
+            status, output = self.run(command)
+            if status:
+                return [shlex.join(command), *output.splitlines()]
+        status, output = self.run([program])
+        return [f"status {status}: {output}"] if status else []
+
+    def check_commands(self, root, has_kvm):
+        """The documents' commands for building and running a plugin, with the example of crosvm_plugin(3)."""
+        page = read(root, "docs/man/crosvm_plugin.3.scd")
+        example = re.search(r"^```\n(.*?)^```$", page.partition("# EXAMPLES")[2], re.MULTILINE | re.DOTALL).group(1)
+        for name in ("plugin.c", "my-plugin.c"):
+            with open(os.path.join(self.directory, name), "w", encoding="utf-8") as file:
+                file.write(example)
+        # What ldconfig does for a real installation: the plugin finds the library without being told.
+        environment = {**self.environment, "LD_RUN_PATH": self.libraries}
+        environment["PATH"] = os.path.join(self.prefix, "bin") + ":" + os.environ["PATH"]
+        for document in ("docs/porting.md", "docs/writing-a-plugin.md", "docs/man/crosvm_plugin.3.scd"):
+            pattern = r"^ *(cc .*|plugvm run (?:--disable-sandbox )?-- \./.*)$"
+            commands = re.findall(pattern, read(root, document), flags=re.MULTILINE)
+            if len(commands) != 2:
+                yield f"{document}: {commands}"
+            for command in commands:
+                runs = command.startswith("plugvm run")
+                if runs and not has_kvm:
+                    continue
+                result = run(["sh", "-c", command], cwd=self.directory, env=environment, timeout=60)
+                if result.returncode or runs and "ok\n" not in result.stdout:
+                    yield f"{document}: `{command}`: status {result.returncode}: {result.stdout!r}"
+
     def check_alone(self):
         """What is installed starts, wherever the prefix is, without being told where the libraries are."""
         for name, argument in zip(EXECUTABLE, ("--version", "--help")):
@@ -149,7 +206,25 @@ def check_man_page(prefix):
             yield f"plugvm.1 lacks {word}"
 
 
-def main(build, cc, *meson):
+def check_man_aliases(prefix):
+    """`man 3 FUNCTION` shows the page that has it: a line that names another page, which is no such line."""
+    directory = os.path.join(prefix, "share/man/man3")
+    pages = {name: read(directory, name) for name in os.listdir(directory)}
+    aliases = {name: text for name, text in pages.items() if text.startswith(".so ")}
+    functions = declared_functions(read(prefix, "include/crosvm.h"))
+    yield from differences([f"{name}.3" for name in functions], aliases, "share/man/man3")
+    for name, text in aliases.items():
+        target = text[len(".so ") :].rstrip("\n").removeprefix("man3/")
+        if target in aliases or f" {name[:-2]}(" not in pages.get(target, ""):
+            yield f"{name} leads to {target}, which does not have it"
+    if run(["sh", "-c", "command -v man && command -v groff"]).returncode == 0:
+        command = ["man", "-M", os.path.join(prefix, "share/man"), "3", "crosvm_vcpu_wait"]
+        shown = run(command, env={**os.environ, "MANPAGER": "cat"})
+        if shown.returncode or "crosvm_vcpu_wait(struct" not in shown.stdout:
+            yield f"man crosvm_vcpu_wait: {shown.stdout[:200]!r}"
+
+
+def main(root, build, cc, *meson):
     tap = Tap()
     with tempfile.TemporaryDirectory(prefix="plugvm-install.") as directory:
         destdir = os.path.join(directory, "root")
@@ -163,9 +238,14 @@ def main(build, cc, *meson):
         tap.check("it installs what it should, and nothing else", check_files(prefix))
         tap.check("a host builds against libplugvm and runs", user.check_program("plugvm", USES_PLUGVM))
         tap.check("a plugin builds against libcrosvm_plugin and runs", user.check_program("crosvm_plugin", USES_CROSVM))
+        tap.check("a plugin that was linked against the original library runs", user.check_original())
+        has_kvm = os.access("/dev/kvm", os.R_OK | os.W_OK)
+        title = "a plugin is built" + (" and run" if has_kvm else "") + " as the documents say"
+        tap.check(title, user.check_commands(root, has_kvm))
         tap.check("the version is the same everywhere", user.check_version())
         tap.check("the installed programs find their libraries", user.check_alone())
         tap.check("the man page is a man page", check_man_page(prefix))
+        tap.check("every function has a man page", check_man_aliases(prefix))
     tap.finish()
 
 
