@@ -421,7 +421,8 @@ static int get_end(struct session_rig *rig, wire_MainResponse_GetEnd *out_end, c
 	int error = ask(rig, &request, &answer);
 	*out_end = answer.message.message.get_end;
 	if (error == 0) {
-		memcpy(text, out_end->text.data, out_end->text.size);
+		if (out_end->text.size > 0)
+			memcpy(text, out_end->text.data, out_end->text.size);
 		text[out_end->text.size] = '\0';
 	}
 	return error;
