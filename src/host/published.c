@@ -16,9 +16,11 @@ int published_init(struct published *published, uint32_t reader_count, void (*fr
 	                                   reader_count * sizeof(published->readers[0]));
 	/* One value per reader can be held, and one more has just been replaced. */
 	published->retired = calloc((size_t)reader_count + 1, sizeof(void *));
-	if (!published->readers || !published->retired) {
+	published->announced = calloc(reader_count, sizeof(void *));
+	if (!published->readers || !published->retired || !published->announced) {
 		free(published->readers);
 		free(published->retired);
+		free(published->announced);
 		memset(published, 0, sizeof(*published));
 		return -ENOMEM;
 	}
@@ -37,6 +39,7 @@ void published_fini(struct published *published)
 	if (current)
 		published->free_value(current);
 	free(published->retired);
+	free(published->announced);
 	free(published->readers);
 	memset(published, 0, sizeof(*published));
 }
@@ -49,8 +52,7 @@ const void *published_current(const struct published *published)
 static bool is_announced(const struct published *published, const void *value)
 {
 	for (uint32_t i = 0; i < published->reader_count; i++) {
-		/* Pairs with the exchange in published_read(). */
-		if (atomic_load_explicit(&published->readers[i].in_use, memory_order_seq_cst) == value)
+		if (published->announced[i] == value)
 			return true;
 	}
 	return false;
@@ -63,6 +65,14 @@ void published_replace(struct published *published, const void *value)
 	if (old)
 		published->retired[published->retired_count++] = old;
 
+	/*
+	 * Each reader is asked once, so that it keeps one value at most: one that moves on while the retired are gone
+	 * through would keep two, and there is no room for them. What it announces later it finds replaced.
+	 * Pairs with the exchange in published_read().
+	 */
+	for (uint32_t i = 0; i < published->reader_count; i++)
+		published->announced[i] = atomic_load_explicit(&published->readers[i].in_use,
+		                                               memory_order_seq_cst);
 	size_t kept = 0;
 	for (size_t i = 0; i < published->retired_count; i++) {
 		if (is_announced(published, published->retired[i]))
@@ -92,6 +102,6 @@ const void *published_read(struct published *published, uint32_t reader)
 
 void published_done(struct published *published, uint32_t reader)
 {
-	/* Pairs with is_announced(): what was read was read before the value can be freed. */
+	/* Pairs with published_replace(): what was read was read before the value can be freed. */
 	atomic_store_explicit(&published->readers[reader].in_use, NULL, memory_order_release);
 }

@@ -23,7 +23,8 @@ struct published {
 	_Atomic(const void *) current;
 	struct published_reader *readers;
 	uint32_t reader_count;
-	const void **retired;
+	const void **retired;   /* room for reader_count + 1 */
+	const void **announced; /* by each reader, when the writer last looked */
 	size_t retired_count;
 	void (*free_value)(void *value);
 };

@@ -260,8 +260,8 @@ static void test_counting(void **state)
 	counting = false;
 	ranges_fini(&ranges);
 	assert_int_equal(result, 0);
-	/* Two for each space. */
-	assert_int_equal(calls, 4);
+	/* Three for each space. */
+	assert_int_equal(calls, 6);
 	calls = 0;
 }
 

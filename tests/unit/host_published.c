@@ -165,13 +165,46 @@ static void test_concurrency(void **state)
 	assert_in_range(kept, 0, READERS);
 }
 
+/* ---- A reader that moves on while the writer looks for what can be freed ---- */
+
+static struct published moving;
+static const void *moves_to; /* reader 0, as soon as something is freed */
+
+static void free_and_move(void *value)
+{
+	free(value);
+	if (moves_to)
+		atomic_store(&moving.readers[0].in_use, moves_to);
+	moves_to = NULL;
+}
+
+static void test_reader_moves(void **state)
+{
+	(void)state;
+	assert_int_equal(published_init(&moving, 2, free_and_move), 0);
+	const struct pair *first = pair_new(1), *second = pair_new(2), *third = pair_new(3);
+	published_replace(&moving, first);
+	assert_ptr_equal(published_read(&moving, 0), first);
+	published_replace(&moving, second);
+	assert_ptr_equal(published_read(&moving, 1), second);
+	published_replace(&moving, third);
+	assert_int_equal(moving.retired_count, 2);
+	/* The second is freed between the first and the third: one reader is left, and keeps one. */
+	published_done(&moving, 1);
+	moves_to = third;
+	published_replace(&moving, NULL);
+	assert_int_equal(moving.retired_count, 1);
+	published_done(&moving, 0);
+	published_fini(&moving);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_nothing), TEST(test_value),       TEST(test_stuck_readers),
-	    TEST(test_shared),  TEST(test_concurrency),
+	    TEST(test_shared),  TEST(test_concurrency), TEST(test_reader_moves),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
