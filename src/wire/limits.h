@@ -38,7 +38,13 @@
 	X(LIMIT_FD_RESERVE, 16, "fds", "kept free for the host's own needs")                                     \
 	X(LIMIT_LOG_LINES_PER_SECOND, 200, "lines", "of the plugin's stderr, and of what a peer causes")         \
 	X(LIMIT_LOG_LINES_BURST, 2000, "lines", "before the limit per second holds")                             \
-	X(LIMIT_LOG_LINE_BYTES, 1000, "bytes", "of one line: escaped it still fits one write to a pipe")
+	X(LIMIT_LOG_LINE_BYTES, 1000, "bytes", "of one line: escaped it still fits one write to a pipe")         \
+	X(LIMIT_POLICY_BYTES, 65536, "bytes", "of one policy file: a line of 128 bytes for each system call")    \
+	X(LIMIT_POLICY_FILES, 16, "files", "of one policy: the first, and what it includes")                     \
+	X(LIMIT_POLICY_RULES, 512, "rules", "of one policy: as many as there can be system calls")               \
+	X(LIMIT_POLICY_COMPARISONS, 1024, "comparisons",                                                         \
+	  "of one policy: more hardly fit a filter, which has 4096 instructions (BPF_MAXINSNS)")                 \
+	X(LIMIT_POLICY_DEPTH, 16, "parentheses", "within each other in a policy: the parser calls itself")
 
 #define WIRE_LIMIT_CONSTANT(name, value, unit, reason) name = value,
 enum { WIRE_LIMITS(WIRE_LIMIT_CONSTANT) };
