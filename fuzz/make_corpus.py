@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Make the seed corpora in corpus/ from the golden packets: each alone, and some in sequence.
+"""Make the seed corpora in corpus/ from the golden packets: each alone, and some in sequence. And from policies.
 
 usage: make_corpus.py [DIRECTORY]
 """
@@ -148,9 +148,37 @@ def vcpu_seeds():
     return seeds
 
 
+def policy_input(text, kill=False, number=0x100000001):
+    return bytes([kill]) + number.to_bytes(8, "little") + text.encode()
+
+
+def policy_seeds():
+    seeds = {}
+    for profile in ("default", "strict"):
+        with open(os.path.join(HERE, "..", "src", "jail", profile + ".policy"), encoding="ascii") as file:
+            for number, section in enumerate(file.read().split("# ---- ")):
+                seeds[f"{profile}_{number}"] = policy_input("# " + section, profile == "strict")
+    operators = ("==", "!=", "<", "<=", ">", ">=", "&", "in")
+    seeds["operators"] = policy_input(
+        "pread64: " + " || ".join(f"arg{i % 4} {op} 0x700000007" for i, op in enumerate(operators) if i % 4)
+        + "\nfchmod: " + " && ".join(f"arg1 {op} 0{i + 1}7" for i, op in enumerate(operators)) + "; return EPERM\n"
+    )  # fmt: skip
+    seeds["values"] = policy_input("openat: arg0 == AT_FDCWD && arg2 in ~(O_CREAT | ~-1|(017|0o2)) || arg3 == 0x1ff")
+    seeds["numbers"] = policy_input("0: 1\n0x1:1\r\n511: return 4095 # why\nptrace: return EPERM", number=101)
+    seeds["long"] = policy_input("lseek: " + " || ".join(f"arg1 == {i}" for i in range(1, 200)))
+    mistakes = (
+        "read", "read: 1 2", "read: 1\nread: 1", "512: 1", "ptrace: 1", "read: arg1 == (1", "read: arg1 == 08",
+        "read: 1; return 1", "read: 1 # \\\nwrite: 1", "read: \\ 1", "@include ./x", "read: arg0 >= 0", "ioctl: arg1 == 1|1<<",
+        "read: arg1 == 18446744073709551616", "read: arg1 == O_WHAT", "read: return 0", "ioctl: arg1 == 0x100000000",
+    )  # fmt: skip
+    seeds.update({f"mistake_{number}": policy_input(text) for number, text in enumerate(mistakes)})
+    return seeds
+
+
 def main():
     directory = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "corpus")
-    for target, seeds in (("fuzz_main_request", main_seeds()), ("fuzz_vcpu_request", vcpu_seeds())):
+    targets = {"fuzz_main_request": main_seeds(), "fuzz_vcpu_request": vcpu_seeds(), "fuzz_policy": policy_seeds()}
+    for target, seeds in targets.items():
         os.makedirs(os.path.join(directory, target), exist_ok=True)
         for name, data in seeds.items():
             with open(os.path.join(directory, target, name), "wb") as file:

@@ -230,6 +230,29 @@ def check_statuses(root, plugvm):
     yield from differences(statuses, found, "plugvm help, statuses")
 
 
+# ---- plugvm-policy(5) ----
+
+
+def words_of(text):
+    return re.findall(r"[\w.]+", text.replace("\\", ""))
+
+
+def check_policy_page(root):
+    """The page has the constants' families, the calls that are never allowed, and the limits."""
+    page = read(root, "docs/man/plugvm-policy.5.scd")
+    sections = dict(re.findall(r"^# ([^\n]+)\n(.*?)(?=^# |\Z)", page, re.MULTILINE | re.DOTALL))
+    families = re.search(r"^FAMILIES = \(\n(.*?)^\)", read(root, "src/jail/make_constants.py"), re.MULTILINE | re.DOTALL)
+    described = [word[:-1] for word in words_of(sections["VALUES"]) if re.fullmatch(r"[A-Z_]+_", word)]
+    yield from differences(families.group(1).replace('"', "").split(), described, "plugvm-policy.5.scd, constants")
+    source = read(root, "src/jail/syscalls.c")
+    never = re.findall(r"__NR_(\w+)", source) + re.findall(r"\d /\* (\w+) \*/", source)
+    items = " ".join(re.findall(r"^(?:- |  )(.*)$", sections["WHAT NO POLICY ALLOWS"], flags=re.MULTILINE))
+    yield from differences(never, words_of(items), "plugvm-policy.5.scd, calls")
+    limits = re.findall(r"X\(LIMIT_POLICY_\w+, (\d+),", read(root, "src/wire/limits.h"))
+    numbers = re.findall(r"\d+", sections["LIMITS"])
+    yield from differences([*limits, "4096"], numbers, "plugvm-policy.5.scd, limits")
+
+
 # ---- Tables ----
 
 
@@ -337,6 +360,7 @@ def main(root, build, plugvm, cc):
         tap.skip(title, "no /dev/kvm that this user may use")
     tap.check("plugvm(1) and the usage text have the program's options", check_options(root, plugvm))
     tap.check("plugvm(1) and the usage text have the program's exit statuses", check_statuses(root, plugvm))
+    tap.check("plugvm-policy(5) has what the sources have", check_policy_page(root))
     tap.check("docs/limits.md and what is printed are src/wire/limits.h", check_limits(root, plugvm))
     tap.check("docs/protocol.md has the additions of the schema", check_protocol(root))
     tap.check("docs/status.md has the features of the kernel", check_features(root))

@@ -32,6 +32,7 @@ WANTED = [
     "libexec/plugvm/firmware",
     "share/man/man1/plugvm.1",
     "share/man/man3/crosvm_*.3",
+    "share/man/man5/plugvm-policy.5",
 ]
 EXECUTABLE = ("bin/plugvm", "libexec/plugvm/firmware")
 

@@ -22,6 +22,7 @@
 #include "jail/filter.h"
 #include "jail/profiles.h"
 #include "jail/syscalls.h"
+#include "jail_bpf.h"
 #include "jail_model.h"
 
 static void compile(const struct policy *policy, enum filter_refusal refusal, struct filter *out_filter)
@@ -75,60 +76,6 @@ static void test_model(void **state)
 		assert_true(verdicts[i] > 10000);
 }
 
-/* ---- A direct evaluation of a parsed policy ---- */
-
-static bool is_true(const struct policy_comparison *comparison, uint64_t argument)
-{
-	uint64_t value = comparison->value;
-	argument &= UINT64_MAX >> (64 - comparison->bits);
-	switch (comparison->op) {
-	case POLICY_EQUAL:
-		return argument == value;
-	case POLICY_NOT_EQUAL:
-		return argument != value;
-	case POLICY_LESS:
-		return argument < value;
-	case POLICY_LESS_EQUAL:
-		return argument <= value;
-	case POLICY_GREATER:
-		return argument > value;
-	case POLICY_GREATER_EQUAL:
-		return argument >= value;
-	case POLICY_ANY_BIT:
-		return (argument & value) != 0;
-	case POLICY_ONLY_BITS:
-		return (argument & ~value) == 0;
-	}
-	return false;
-}
-
-static bool is_allowed(const struct policy *policy, const struct policy_rule *rule, const uint64_t *arguments)
-{
-	bool all = true;
-	for (uint32_t i = rule->first; rule->kind == POLICY_WHEN && i < rule->first + rule->count; i++) {
-		const struct policy_comparison *comparison = &policy->comparisons[i];
-		all = all && is_true(comparison, arguments[comparison->argument]);
-		if (comparison->ends_group && all)
-			return true;
-		if (comparison->ends_group)
-			all = true;
-	}
-	return rule->kind == POLICY_ALLOW;
-}
-
-static uint32_t judge(const struct policy *policy, enum filter_refusal refusal, const struct seccomp_data *data)
-{
-	if (data->arch != AUDIT_ARCH_X86_64 || data->nr < 0 || data->nr >= 0x40000000)
-		return SECCOMP_RET_KILL_PROCESS;
-	const struct policy_rule *rule = policy_find(policy, data->nr);
-	if (rule && is_allowed(policy, rule, (const uint64_t *)data->args))
-		return SECCOMP_RET_ALLOW;
-	if (rule && rule->error)
-		return SECCOMP_RET_ERRNO | (uint32_t)rule->error;
-	return refusal == FILTER_KILL || syscalls_is_never(data->nr) ? SECCOMP_RET_KILL_PROCESS
-	                                                             : SECCOMP_RET_USER_NOTIF;
-}
-
 /* ---- Calls that try a whole policy ---- */
 
 #define CALLS_PER_RULE 4000
@@ -146,7 +93,7 @@ static void add_call(struct trial *trial, struct seccomp_data data)
 {
 	assert_true(trial->count < CALLS_MAX);
 	trial->calls[trial->count] = data;
-	trial->verdicts[trial->count++] = judge(trial->policy, trial->refusal, &data);
+	trial->verdicts[trial->count++] = bpf_verdict(trial->policy, trial->refusal, &data);
 }
 
 /* Give an argument a value that makes a comparison true, if what comes later lets it be. */
@@ -413,7 +360,7 @@ static void check_long(const struct policy *policy, const struct filter *filter,
 			struct seccomp_data data = {
 			    .nr = number, .arch = AUDIT_ARCH_X86_64, .args = {(uint64_t)value}};
 			data.args[1] = (uint64_t)value;
-			assert_int_equal(bpf_run(filter, &data, NULL), judge(policy, FILTER_NOTIFY, &data));
+			assert_int_equal(bpf_run(filter, &data, NULL), bpf_verdict(policy, FILTER_NOTIFY, &data));
 		}
 	}
 }
@@ -465,7 +412,7 @@ static void test_many_errors(void **state)
 	compile(&policy, FILTER_KILL, &filter);
 	for (int number = 0; number < LIMIT_POLICY_RULES + 10; number++) {
 		struct seccomp_data data = {.nr = number, .arch = AUDIT_ARCH_X86_64};
-		assert_int_equal(bpf_run(&filter, &data, NULL), judge(&policy, FILTER_KILL, &data));
+		assert_int_equal(bpf_run(&filter, &data, NULL), bpf_verdict(&policy, FILTER_KILL, &data));
 	}
 }
 

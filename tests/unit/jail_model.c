@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * An interpreter of classic BPF, and random policies with their models.
+ * Random policies with their models.
  */
 #include "jail_model.h"
 
@@ -10,68 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-
-/* ---- BPF ---- */
-
-uint32_t bpf_run(const struct filter *filter, const struct seccomp_data *data, uint32_t *hits)
-{
-	uint32_t a = 0;
-	for (uint32_t pc = 0; pc < filter->count; pc++) {
-		const struct sock_filter *i = &filter->code[pc];
-		if (hits)
-			hits[pc]++;
-		bool is_true;
-		switch (i->code) {
-		case BPF_LD | BPF_W | BPF_ABS:
-			assert_true(i->k % 4 == 0 && i->k + 4 <= sizeof(*data));
-			memcpy(&a, (const char *)data + i->k, 4);
-			continue;
-		case BPF_ALU | BPF_AND | BPF_K:
-			a &= i->k;
-			continue;
-		case BPF_RET | BPF_K:
-			return i->k;
-		case BPF_JMP | BPF_JA:
-			pc += i->k;
-			continue;
-		case BPF_JMP | BPF_JEQ | BPF_K:
-			is_true = a == i->k;
-			break;
-		case BPF_JMP | BPF_JGT | BPF_K:
-			is_true = a > i->k;
-			break;
-		case BPF_JMP | BPF_JGE | BPF_K:
-			is_true = a >= i->k;
-			break;
-		case BPF_JMP | BPF_JSET | BPF_K:
-			is_true = a & i->k;
-			break;
-		default:
-			fail_msg("instruction %u has the code 0x%x", pc, i->code);
-			return 0;
-		}
-		pc += is_true ? i->jt : i->jf;
-	}
-	fail_msg("the filter has no end");
-	return 0;
-}
-
-bool bpf_is_valid(const struct filter *filter)
-{
-	for (uint32_t pc = 0; pc < filter->count; pc++) {
-		const struct sock_filter *i = &filter->code[pc];
-		uint32_t left = filter->count - pc - 1;
-		if (BPF_CLASS(i->code) == BPF_RET)
-			continue;
-		bool is_jump = BPF_CLASS(i->code) == BPF_JMP;
-		if (is_jump && BPF_OP(i->code) == BPF_JA ? i->k >= left
-		                                         : is_jump && (i->jt >= left || i->jf >= left))
-			return false;
-		if (left == 0)
-			return false;
-	}
-	return filter->count > 0;
-}
 
 /* ---- Chance ---- */
 

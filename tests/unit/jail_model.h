@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the tests of filters share: an interpreter of classic BPF, and random policies, each made twice: as a text for
- * the parser, and as a model that says by itself what shall become of a call.
+ * Random policies, each made twice: as a text for the parser, and as a model that says by itself what shall become of
+ * a call. It knows neither the parser nor the compiler.
  */
 #ifndef PLUGVM_TESTS_UNIT_JAIL_MODEL_H
 #define PLUGVM_TESTS_UNIT_JAIL_MODEL_H
@@ -12,12 +12,6 @@
 #include <stdint.h>
 
 #include "jail/filter.h"
-
-/* Run a filter. Counts each instruction that is executed in hits[], unless that is NULL. */
-uint32_t bpf_run(const struct filter *, const struct seccomp_data *, uint32_t *hits);
-
-/* Would the kernel take it? Jumps stay inside, and every way ends in a return. */
-bool bpf_is_valid(const struct filter *);
 
 /* Random numbers: deterministic, the same everywhere. */
 struct random {

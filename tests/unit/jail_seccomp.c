@@ -25,6 +25,7 @@
 
 #include "jail/filter.h"
 #include "jail/profiles.h"
+#include "jail_bpf.h"
 #include "jail_model.h"
 
 /* What a child that could not install its filter exits with. */
