@@ -33,6 +33,9 @@
 
 #define CALLS_MAX 300
 
+/* See strict.policy. */
+#define EXECUTABLE_FD 8191
+
 /* Written by a child: what each call returned, as -errno. */
 static long *results;
 
@@ -278,6 +281,47 @@ static void test_profiles(void **state)
 	}
 }
 
+/* ---- Programs ---- */
+
+/* Run a probe under a built-in policy as its plugin is run, and return the wait status. */
+static int run_probe(const char *profile, const char *path, char *argument)
+{
+	static struct filter filter;
+	compile(profiles_find(profile)->text, profiles_find(profile)->refusal, &filter);
+	pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		begin_child();
+		/* The strict policy's number for the executable; above the limit it can only be used. */
+		int number = EXECUTABLE_FD, file = open(path, O_PATH), null = open("/dev/null", O_RDWR);
+		if (file < 0 || null < 0 || dup2(file, number) < 0 || dup2(null, STDIN_FILENO) < 0 ||
+		    dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0 || install(&filter) < 0)
+			_exit(NO_FILTER);
+		char *arguments[] = {"probe", argument, NULL}, *environment[] = {NULL};
+		syscall(SYS_execveat, number, "", arguments, environment, AT_EMPTY_PATH);
+		syscall(SYS_exit_group, NO_FILTER);
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return status;
+}
+
+static void test_programs(void **state)
+{
+	(void)state;
+	struct rlimit limit;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (limit.rlim_max <= EXECUTABLE_FD)
+		test_skip("the limit of fds is too low");
+	limit.rlim_cur = limit.rlim_max;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	assert_int_equal(run_probe("default", PROBE, "full"), 0);
+	assert_int_equal(run_probe("default", PROBE_STATIC, "full"), 0);
+	assert_int_equal(run_probe("strict", PROBE_STATIC, NULL), 0);
+	/* It cannot open its libraries. */
+	assert_int_not_equal(run_probe("strict", PROBE, NULL), 0);
+}
+
 /* ---- Other ways into the kernel ---- */
 
 /* getpid() by the entry of 32-bit programs; returns the wait status of the child. */
@@ -341,8 +385,8 @@ static void test_largest(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_model), cmocka_unit_test(test_widths),  cmocka_unit_test(test_profiles),
-	    cmocka_unit_test(test_int80), cmocka_unit_test(test_largest),
+	    cmocka_unit_test(test_model),    cmocka_unit_test(test_widths), cmocka_unit_test(test_profiles),
+	    cmocka_unit_test(test_programs), cmocka_unit_test(test_int80),  cmocka_unit_test(test_largest),
 	};
 	return cmocka_run_group_tests(tests, make_results, free_results);
 }
