@@ -192,7 +192,7 @@ static int parse_value(struct parser *parser, unsigned int depth, uint64_t *out_
 {
 	*out_value = 0;
 	do {
-		uint64_t value;
+		uint64_t value = 0;
 		int result = parse_single_value(parser, depth, &value);
 		if (result < 0)
 			return result;
@@ -211,13 +211,14 @@ static int parse_argument(struct parser *parser, const struct policy_rule *rule,
 	if (token->size != 4 || memcmp(token->text, "arg", 3) != 0 || token->text[3] < '0' || token->text[3] > '5')
 		return fail_at(parser, token, "'%.*s' is no argument; there are arg0 to arg5", SHOWN(token));
 	out->argument = (uint8_t)(token->text[3] - '0');
-	out->bits = (uint8_t)syscalls_argument_bits(rule->number, out->argument);
+	unsigned int bits = syscalls_argument_bits(rule->number, out->argument);
 	int count = syscalls_argument_count(rule->number);
 	if (count < 0)
 		return fail_at(parser, token, "the arguments of system call %d are not known", rule->number);
-	if (out->bits == 0)
+	if (bits == 0)
 		return fail_at(parser, token, "this system call has only %d argument%s", count,
 		               count == 1 ? "" : "s");
+	out->bits = (uint8_t)bits;
 	advance(parser);
 	return 0;
 }
@@ -273,7 +274,7 @@ static int parse_comparison(struct parser *parser, const struct policy_rule *rul
 	struct token start = parser->token;
 	if (policy->comparison_count == LIMIT_POLICY_COMPARISONS)
 		return fail_at(parser, &start, "more than %d comparisons in a policy", LIMIT_POLICY_COMPARISONS);
-	struct policy_comparison comparison = {0};
+	struct policy_comparison comparison = {.bits = 64};
 	int result = parse_argument(parser, rule, &comparison);
 	if (result == 0)
 		result = parse_operator(parser, &comparison.op);
@@ -322,7 +323,7 @@ static int parse_expression(struct parser *parser, struct policy_rule *rule)
 static int parse_error(struct parser *parser, struct policy_rule *rule)
 {
 	struct token token = parser->token;
-	uint64_t value;
+	uint64_t value = 0;
 	int result;
 	if (token.kind == TOKEN_WORD && (token.text[0] != 'E' || memchr(token.text, '_', token.size)))
 		return fail_at(parser, &token, "'%.*s' is no errno", SHOWN(&token));
@@ -372,7 +373,7 @@ static int parse_call(struct parser *parser, struct policy_rule *rule)
 {
 	struct token token = parser->token;
 	if (token.kind == TOKEN_NUMBER) {
-		uint64_t number;
+		uint64_t number = 0;
 		int result = parse_number(parser, &number);
 		if (result < 0)
 			return result;
