@@ -175,6 +175,27 @@ static void test_groups(void **state)
 	assert_int_equal(policy.rules[3].kind, POLICY_NEVER);
 }
 
+/* As policies for minijail are written. */
+static void test_usual_policy(void **state)
+{
+	(void)state;
+	accepts("# Comment without a blank line\n"
+	        "close: 1\n"
+	        "clone: arg0 & 0x00010000\n"
+	        "clone3: 1\n"
+	        "prctl: arg0 == 15\n"
+	        "ioctl: arg1 == 0x800454CF\n"
+	        "mmap: arg2 in ~PROT_EXEC || arg2 in ~PROT_WRITE\n"
+	        "mprotect: arg2 in 0xfffffffb || arg2 in 0xfffffffffffffffd\n"
+	        "prlimit64: arg2 == 0 && arg3 != 0\n"
+	        "openat: return ENOENT\n"
+	        "socket: arg0 == AF_UNIX && arg1 == SOCK_STREAM|SOCK_CLOEXEC; return EPERM\n"
+	        "madvise: arg2 == MADV_DONTNEED || arg2 == MADV_DONTDUMP || \\\n"
+	        "         arg2 == MADV_REMOVE\n"
+	        "fcntl: arg1 == F_DUPFD_CLOEXEC\n");
+	assert_int_equal(policy.rule_count, 12);
+}
+
 /* What the kernel takes as 16 or 32 bits is cut to them. */
 static void test_widths(void **state)
 {
@@ -538,6 +559,7 @@ int main(void)
 	    cmocka_unit_test(test_values),
 	    cmocka_unit_test(test_operators),
 	    cmocka_unit_test(test_groups),
+	    cmocka_unit_test(test_usual_policy),
 	    cmocka_unit_test(test_widths),
 	    cmocka_unit_test(test_constants),
 	    cmocka_unit_test(test_mistakes),
