@@ -179,7 +179,7 @@ int plugvm_vcpu_set_events(struct plugvm_vcpu *, const struct kvm_vcpu_events *e
 
 struct plugvm_plugin;      /* a plugin process, its connections, and what it made */
 struct plugvm_plugin_vcpu; /* what a run loop holds of one vCPU's channel */
-struct plugvm_jail;        /* a jail for the plugin; none can be made in this version */
+struct plugvm_jail;        /* a description of a jail for plugins */
 struct plugvm_tap;         /* a network tap for the plugin */
 
 /*
@@ -198,6 +198,54 @@ int plugvm_tap_adopt(int fd, struct plugvm_tap **out_tap, struct plugvm_error *o
 const char *plugvm_tap_name(const struct plugvm_tap *);
 /* Close the host's end. Not while a plugin has it. */
 void plugvm_tap_free(struct plugvm_tap **);
+
+/*
+ * A jail: user, mount, pid, network, ipc, uts and cgroup namespaces of its own; no capabilities; an empty read-only
+ * root in which the executable is /plugin/NAME; resource limits; Landlock where the kernel has it; a seccomp filter.
+ * The object only describes it and is read while a plugin starts, so that it may serve several plugins, one after
+ * the other, and must outlive each plugvm_plugin_new().
+ *
+ * Works for root and for any user who may make user namespaces. As root, each plugin gets a uid of its own, which
+ * nobody else has; else it has the caller's.
+ */
+enum plugvm_jail_profile {
+	/*
+	 * The root has the system's library directories and the libraries that the executable finds by its run path,
+	 * /dev/null, zero, full and urandom, and a small /tmp.
+	 */
+	PLUGVM_JAIL_DEFAULT,
+	/* The root has the executable, which must be static, and what is mounted by plugvm_jail_mount(). */
+	PLUGVM_JAIL_STRICT,
+};
+
+struct sock_filter;
+
+int plugvm_jail_new(enum plugvm_jail_profile profile, struct plugvm_jail **out_jail,
+                    struct plugvm_error *out_error);
+void plugvm_jail_free(struct plugvm_jail **);
+
+/* The uid and gid outside; needs root. By default one from 0x70000000 on for root, and the caller's own for others. */
+#define PLUGVM_JAIL_UID_DEFAULT UINT32_MAX
+int plugvm_jail_set_uid(struct plugvm_jail *, uid_t uid, struct plugvm_error *out_error);
+/* Show the plugin what is in this directory as its root, read-only, instead of the system's libraries. */
+int plugvm_jail_set_root(struct plugvm_jail *, const char *directory, struct plugvm_error *out_error);
+/* Show `source` at `target`. Read-only unless writable; what is writable cannot be executed. */
+int plugvm_jail_mount(struct plugvm_jail *, const char *source, const char *target, bool writable,
+                      struct plugvm_error *out_error);
+/* The same from "SOURCE[:[TARGET][:true|false]]", and for each line of a file ('#' begins a comment). */
+int plugvm_jail_parse_mount(struct plugvm_jail *, const char *text, struct plugvm_error *out_error);
+int plugvm_jail_read_mounts(struct plugvm_jail *, const char *path, struct plugvm_error *out_error);
+/* Map gids into the jail, "INNER[:[OUTER][:COUNT]]"; needs root. */
+int plugvm_jail_parse_gid_map(struct plugvm_jail *, const char *text, struct plugvm_error *out_error);
+int plugvm_jail_read_gid_maps(struct plugvm_jail *, const char *path, struct plugvm_error *out_error);
+/* Set a resource limit (RLIMIT_*, soft and hard) other than the jail's own. */
+int plugvm_jail_set_rlimit(struct plugvm_jail *, int resource, uint64_t value, struct plugvm_error *out_error);
+/*
+ * Another seccomp filter, which is copied. It must allow sendmsg, execve and exit_group, with which the plugin's
+ * process ends its set-up. `notifies`: it uses user notification, which is answered with ENOSYS and logged.
+ */
+int plugvm_jail_set_filter(struct plugvm_jail *, const struct sock_filter *filter, size_t count, bool notifies,
+                           struct plugvm_error *out_error);
 
 /* The most vCPUs that a VM can have here; the kernel may take fewer (KVM_CAP_MAX_VCPUS). */
 #define PLUGVM_VCPUS_MAX 1024
@@ -259,7 +307,7 @@ struct plugvm_plugin_config {
  * Make the first connection and the vCPU channels and start the plugin. Returns when the executable has been started
  * for sure, or with the reason why not:
  *   -ENOENT, -EACCES, -ENOEXEC ...  the executable (kind PLUGVM_ERROR_PLUGIN_FILE)
- *   -ENOSYS  a jail, which this version does not have
+ *   any other, with kind PLUGVM_ERROR_JAIL  the named step of the jail; the plugin has not run
  */
 int plugvm_plugin_new(const struct plugvm_plugin_config *, struct plugvm_plugin **out_plugin,
                       struct plugvm_error *out_error);
@@ -272,7 +320,7 @@ int plugvm_plugin_new(const struct plugvm_plugin_config *, struct plugvm_plugin 
 void plugvm_plugin_free(struct plugvm_plugin **, struct plugvm_vm *vm);
 
 pid_t plugvm_plugin_pid(const struct plugvm_plugin *);
-/* Return the pidfd, owned by the object: readable once the plugin has exited. */
+/* Return a pidfd, owned by the object: readable once the plugin has exited. In a jail it is that of the jail's init. */
 int plugvm_plugin_pidfd(const struct plugvm_plugin *);
 /* Tell whether the plugin has asked to start. Any thread. */
 bool plugvm_plugin_is_started(const struct plugvm_plugin *);

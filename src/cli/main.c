@@ -121,10 +121,12 @@ static int run(int argc, char **argv)
 	}
 	options.machine.log = report_log;
 	options.machine.context = &options;
-	if (!options.disable_sandbox && options.verbosity != QUIET)
-		fprintf(stderr,
-		        "plugvm: warning: this version has no jail yet: the plugin runs with all your rights "
-		        "(--disable-sandbox says that you know)\n");
+	if (!options.machine.jail && !options.disable_sandbox && options.verbosity != QUIET)
+		fprintf(
+		    stderr,
+		    "plugvm: warning: this version has no jail unless --jail is given: the plugin runs with all "
+		    "your rights "
+		    "(--disable-sandbox says that you know)\n");
 
 	int result = 0;
 	if (options.inherit_stdin)

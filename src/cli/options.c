@@ -25,6 +25,13 @@ enum option_id {
 	OPTION_KVM_DEVICE = 256,
 	OPTION_IRQCHIP,
 	OPTION_DISABLE_SANDBOX,
+	OPTION_JAIL,
+	OPTION_JAIL_UID,
+	OPTION_PLUGIN_ROOT,
+	OPTION_PLUGIN_MOUNT,
+	OPTION_PLUGIN_MOUNT_FILE,
+	OPTION_PLUGIN_GID_MAP,
+	OPTION_PLUGIN_GID_MAP_FILE,
 	OPTION_ENV,
 	OPTION_STDIN,
 	OPTION_STDOUT,
@@ -47,6 +54,13 @@ static const struct option long_options[] = {
     {"kvm-device", required_argument, NULL, OPTION_KVM_DEVICE},
     {"irqchip", required_argument, NULL, OPTION_IRQCHIP},
     {"disable-sandbox", no_argument, NULL, OPTION_DISABLE_SANDBOX},
+    {"jail", required_argument, NULL, OPTION_JAIL},
+    {"jail-uid", required_argument, NULL, OPTION_JAIL_UID},
+    {"plugin-root", required_argument, NULL, OPTION_PLUGIN_ROOT},
+    {"plugin-mount", required_argument, NULL, OPTION_PLUGIN_MOUNT},
+    {"plugin-mount-file", required_argument, NULL, OPTION_PLUGIN_MOUNT_FILE},
+    {"plugin-gid-map", required_argument, NULL, OPTION_PLUGIN_GID_MAP},
+    {"plugin-gid-map-file", required_argument, NULL, OPTION_PLUGIN_GID_MAP_FILE},
     {"env", required_argument, NULL, OPTION_ENV},
     {"stdin", required_argument, NULL, OPTION_STDIN},
     {"stdout", required_argument, NULL, OPTION_STDOUT},
@@ -77,6 +91,16 @@ void options_print_usage(void)
 	    "                           the interrupt controllers that are KVM's: all, the local APICs, none\n"
 	    "                           (kernel); the plugin emulates the others\n"
 	    "      --disable-sandbox    run the plugin with all your rights, and do not warn of that\n"
+	    "      --jail none|default|strict\n"
+	    "                           what confines the plugin (none); strict: static plugins only\n"
+	    "      --jail-uid UID       who the plugin is outside its jail; for root\n"
+	    "      --plugin-root DIR    what the plugin sees as its root, instead of the system's libraries\n"
+	    "      --plugin-mount SOURCE[:[TARGET][:true|false]]\n"
+	    "                           show the plugin a file or directory; true: writable\n"
+	    "      --plugin-mount-file FILE\n"
+	    "                           the same for each line of FILE\n"
+	    "      --plugin-gid-map INNER[:[OUTER][:COUNT]], --plugin-gid-map-file FILE\n"
+	    "                           groups that exist in the jail; for root\n"
 	    "      --env NAME[=VALUE]   give the plugin an environment variable; without VALUE, this\n"
 	    "                           program's own. CROSVM_STATS and PLUGVM_* are given by themselves\n"
 	    "      --stdin null|inherit|FILE\n"
@@ -268,6 +292,54 @@ static int take_net(struct options *options)
 	return wrong ? usage_error("--net %s: %s", optarg, wrong) : STATUS_OK;
 }
 
+/* ---- The jail ---- */
+
+static int take_jail(struct options *options)
+{
+	static const struct {
+		const char *name;
+		enum plugvm_jail_profile profile;
+	} profiles[] = {{"default", PLUGVM_JAIL_DEFAULT}, {"strict", PLUGVM_JAIL_STRICT}};
+	struct plugvm_error error;
+	plugvm_jail_free(&options->machine.jail);
+	if (strcmp(optarg, "none") == 0)
+		return STATUS_OK;
+	for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++) {
+		if (strcmp(optarg, profiles[i].name) == 0)
+			return plugvm_jail_new(profiles[i].profile, &options->machine.jail, &error) < 0
+			           ? usage_error("%s", error.text)
+			           : STATUS_OK;
+	}
+	return usage_error("--jail takes none, default or strict, not '%s'", optarg);
+}
+
+/* What says more of the jail, once it is there. */
+static int take_jail_option(struct options *options, int id)
+{
+	struct plugvm_jail *jail = options->machine.jail;
+	struct plugvm_error error;
+	unsigned uid;
+	int result;
+	if (!jail)
+		return usage_error("an option for the jail comes before --jail, or without it");
+	if (id == OPTION_JAIL_UID) {
+		if (!parse_number(optarg, 1, UINT32_MAX - 1, &uid))
+			return usage_error("--jail-uid takes a uid other than 0, not '%s'", optarg);
+		result = plugvm_jail_set_uid(jail, uid, &error);
+	} else if (id == OPTION_PLUGIN_ROOT) {
+		result = plugvm_jail_set_root(jail, optarg, &error);
+	} else if (id == OPTION_PLUGIN_MOUNT) {
+		result = plugvm_jail_parse_mount(jail, optarg, &error);
+	} else if (id == OPTION_PLUGIN_MOUNT_FILE) {
+		result = plugvm_jail_read_mounts(jail, optarg, &error);
+	} else if (id == OPTION_PLUGIN_GID_MAP) {
+		result = plugvm_jail_parse_gid_map(jail, optarg, &error);
+	} else {
+		result = plugvm_jail_read_gid_maps(jail, optarg, &error);
+	}
+	return result < 0 ? usage_error("%s", error.text) : STATUS_OK;
+}
+
 static int take_option(struct options *options, int id)
 {
 	struct plugvm_machine_config *machine = &options->machine;
@@ -281,6 +353,15 @@ static int take_option(struct options *options, int id)
 	case OPTION_DISABLE_SANDBOX:
 		options->disable_sandbox = true;
 		return STATUS_OK;
+	case OPTION_JAIL:
+		return take_jail(options);
+	case OPTION_JAIL_UID:
+	case OPTION_PLUGIN_ROOT:
+	case OPTION_PLUGIN_MOUNT:
+	case OPTION_PLUGIN_MOUNT_FILE:
+	case OPTION_PLUGIN_GID_MAP:
+	case OPTION_PLUGIN_GID_MAP_FILE:
+		return take_jail_option(options, id);
 	case OPTION_ENV:
 		return take_env(options);
 	case OPTION_STDIN:
@@ -378,6 +459,7 @@ void options_fini(struct options *options)
 	fd_close(&options->machine.stdin_fd);
 	fd_close(&options->machine.stdout_fd);
 	net_options_fini(&options->net);
+	plugvm_jail_free(&options->machine.jail);
 	free(options->path);
 	free(options->env);
 }

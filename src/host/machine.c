@@ -227,6 +227,7 @@ static void machine_loop(struct plugvm_machine *machine)
 		    {.fd = machine->plugin_log.fd, .events = POLLIN},
 		    /* A process that has exited stays readable. */
 		    {.fd = plugin_runs ? plugvm_plugin_pidfd(machine->plugin) : -1, .events = POLLIN},
+		    {.fd = plugin_runs ? plugin_lifeline(machine->plugin) : -1, .events = POLLIN},
 		};
 		poll(fds, sizeof(fds) / sizeof(fds[0]), time_to_sleep(machine));
 

@@ -30,8 +30,6 @@ static int check_config(const struct plugvm_plugin_config *config, struct plugvm
 	if (config->tap_count > 0 && (!config->taps || !config->taps[0]))
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL,
 		                       "there is a number of taps and no tap");
-	if (config->jail)
-		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, ENOSYS, "this version has no jails");
 	return 0;
 }
 
@@ -78,12 +76,17 @@ void plugvm_plugin_free(struct plugvm_plugin **plugin, struct plugvm_vm *vm)
 
 pid_t plugvm_plugin_pid(const struct plugvm_plugin *plugin)
 {
-	return plugin->process.pid;
+	return plugin->process.plugin_pid;
 }
 
 int plugvm_plugin_pidfd(const struct plugvm_plugin *plugin)
 {
 	return plugin->process.pidfd;
+}
+
+int plugin_lifeline(const struct plugvm_plugin *plugin)
+{
+	return plugin->process.is_jailed ? plugin->process.jail.lifeline : -1;
 }
 
 bool plugvm_plugin_is_started(const struct plugvm_plugin *plugin)

@@ -21,6 +21,9 @@ struct plugvm_plugin_vcpu {
 int plugin_new(const struct plugvm_plugin_config *config, bool measure, struct plugvm_plugin **out_plugin,
                struct plugvm_error *out_error);
 
+/* Return the fd on which the jail's init reports, for plugvm_plugin_try_wait() to take; -1: none. */
+int plugin_lifeline(const struct plugvm_plugin *plugin);
+
 /* As plugvm_machine_exit_counts(). No vCPU thread may run. */
 size_t plugin_exit_counts(const struct plugvm_plugin *plugin, struct plugvm_exit_count *lines, size_t capacity);
 

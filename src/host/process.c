@@ -6,21 +6,20 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "base/launch.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "wire/limits.h"
 
 /* How long a killed process may take to go, while the kernel takes it apart. */
 #define REAP_TIMEOUT_MS 3000
@@ -28,93 +27,6 @@
 /* Numbers that an embedder's own fds may have in the plugin. */
 #define MAPPED_FD_FIRST (PLUGIN_SOCKET_FD + 1)
 #define MAPPED_FD_LAST  255
-
-/* Everything that the child needs, made before the fork: after it only async-signal-safe calls are legal. */
-struct launch {
-	const char *path;
-	char **argv;
-	char **env;
-	struct plugvm_fd_map *fds; /* stdio and the socket too; an fd of -1 means /dev/null */
-	size_t fd_count;
-	int report;   /* where the child says what failed */
-	pid_t parent; /* whose end is the plugin's end; 0: nobody's */
-};
-
-/* What the child reports; an exec that works closes the pipe without a word. */
-struct failure {
-	int code;
-	char step[44];
-};
-
-__attribute__((noreturn)) static void child_fail(const struct launch *launch, const char *step)
-{
-	struct failure failure = {.code = errno};
-	for (size_t i = 0; i + 1 < sizeof(failure.step) && step[i]; i++)
-		failure.step[i] = step[i];
-	ssize_t ignored = write(launch->report, &failure, sizeof(failure));
-	(void)ignored;
-	_exit(127);
-}
-
-static void child_reset_signals(void)
-{
-	struct sigaction action;
-	memset(&action, 0, sizeof(action));
-	action.sa_handler = SIG_DFL;
-	for (int number = 1; number < NSIG; number++)
-		sigaction(number, &action, NULL); /* refused for SIGKILL, SIGSTOP and the C library's own two */
-	sigset_t none;
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/*
- * Bring every fd to its number: first all of them above the numbers in question, so that none is overwritten before it
- * was copied, then down. The rest closes at exec.
- */
-static void child_arrange_fds(struct launch *launch)
-{
-	int above = 0;
-	for (size_t i = 0; i < launch->fd_count; i++)
-		above = launch->fds[i].number >= above ? launch->fds[i].number + 1 : above;
-
-	int report = fcntl(launch->report, F_DUPFD_CLOEXEC, above);
-	if (report < 0)
-		child_fail(launch, "duplicating an fd");
-	launch->report = report;
-	for (size_t i = 0; i < launch->fd_count; i++) {
-		int source = launch->fds[i].fd;
-		if (source < 0)
-			source = open("/dev/null", O_RDWR | O_CLOEXEC);
-		if (source < 0)
-			child_fail(launch, "opening /dev/null");
-		launch->fds[i].fd = fcntl(source, F_DUPFD_CLOEXEC, above);
-		if (launch->fds[i].fd < 0)
-			child_fail(launch, "duplicating an fd");
-	}
-	if (syscall(SYS_close_range, 0u, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
-		child_fail(launch, "close_range (Linux 5.11 or later is needed)");
-	for (size_t i = 0; i < launch->fd_count; i++) {
-		if (dup2(launch->fds[i].fd, launch->fds[i].number) < 0)
-			child_fail(launch, "bringing an fd to its number");
-	}
-}
-
-__attribute__((noreturn)) static void child_main(struct launch *launch)
-{
-	/* A session of its own: no signal to our group reaches the plugin, none of its to its group reaches us. */
-	setsid();
-	child_reset_signals();
-	if (launch->parent) {
-		if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
-			child_fail(launch, "prctl(PR_SET_PDEATHSIG)");
-		if (getppid() != launch->parent)
-			_exit(127); /* it ended before the line above took effect */
-	}
-	child_arrange_fds(launch);
-	execve(launch->path, launch->argv, launch->env);
-	child_fail(launch, "");
-}
 
 static int check_fd_map(const struct plugvm_plugin_config *config, struct plugvm_error *out_error)
 {
@@ -145,8 +57,7 @@ static size_t count_strings(const char *const *strings)
 }
 
 /* Fill *out_launch from the configuration; launch_fini() frees it, also after a failure. */
-static int launch_init(struct launch *out_launch, const struct plugvm_plugin_config *config, int socket,
-                       int report)
+static int launch_init(struct launch *out_launch, const struct plugvm_plugin_config *config, int socket)
 {
 	static char socket_variable[] = "CROSVM_SOCKET=3";
 	_Static_assert(PLUGIN_SOCKET_FD == 3, "the text above says so");
@@ -158,8 +69,7 @@ static int launch_init(struct launch *out_launch, const struct plugvm_plugin_con
 	    .argv = calloc(arguments + 1, sizeof(char *)),
 	    .env = calloc(variables + 2, sizeof(char *)),
 	    .fds = calloc(config->fd_count + 4, sizeof(struct plugvm_fd_map)),
-	    .report = report,
-	    .parent = config->die_with_thread ? getpid() : 0,
+	    .die_with_thread = config->die_with_thread,
 	};
 	if (!out_launch->argv || !out_launch->env || !out_launch->fds)
 		return -ENOMEM;
@@ -193,23 +103,36 @@ static void launch_fini(struct launch *launch)
 	free(launch->fds);
 }
 
-/* Read what the child says; returns 0 if it was executed. */
-static int await_exec(int report, const char *path, struct plugvm_error *out_error)
+static int start_unjailed(struct process *process, struct launch *launch, struct plugvm_error *out_error)
 {
-	struct failure failure;
-	ssize_t size;
-	do {
-		size = read(report, &failure, sizeof(failure));
-	} while (size < 0 && errno == EINTR);
-	if (size == 0)
+	struct launch_failure failure;
+	*process = (struct process){.pidfd = -1};
+	if (launch_start(launch, &process->pid, &process->pidfd, &failure) == 0) {
+		process->plugin_pid = process->pid;
 		return 0;
-	if (size != (ssize_t)sizeof(failure))
-		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, EPIPE, "starting %s", path);
-	failure.step[sizeof(failure.step) - 1] = '\0';
+	}
+	if (process->pid >= 0)
+		process_fini(process);
 	if (failure.step[0] != '\0')
 		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, failure.code, "starting the plugin: %s",
 		                 failure.step);
-	return error_set(out_error, PLUGVM_ERROR_PLUGIN_FILE, failure.code, "cannot execute %s", path);
+	return error_set(out_error, PLUGVM_ERROR_PLUGIN_FILE, failure.code, "cannot execute %s", launch->path);
+}
+
+static int start_jailed(struct process *process, const struct plugvm_plugin_config *config,
+                        const struct launch *launch, struct plugvm_error *out_error)
+{
+	/* What a plugin of this size can need: docs/limits.md. */
+	const struct jail_limits limits = {.fds = 64 + 4 * (uint64_t)config->vcpu_count + 2 * LIMIT_EVENTS,
+	                                   .processes = 32 + 4 * (uint64_t)config->vcpu_count,
+	                                   .file_bytes = (uint64_t)LIMIT_MEMORY_GIB << 30};
+	*process = (struct process){.pidfd = -1, .is_jailed = true};
+	int result = jail_spawn(config->jail, launch, &limits, &process->jail, out_error);
+	process->pid = process->jail.init_pid;
+	process->pidfd = process->jail.init_pidfd;
+	process->plugin_pid = process->jail.plugin_pid;
+	process->log = (struct log){.sink = config->log, .context = config->context};
+	return result;
 }
 
 int process_spawn(struct process *process, const struct plugvm_plugin_config *config, int socket,
@@ -218,38 +141,15 @@ int process_spawn(struct process *process, const struct plugvm_plugin_config *co
 	int result = check_fd_map(config, out_error);
 	if (result < 0)
 		return result;
-	int pipe_fds[2];
-	if (sys.pipe2(pipe_fds, O_CLOEXEC) < 0)
-		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, errno, "starting the plugin: pipe");
-	FD_AUTO report_read = pipe_fds[0];
-	FD_AUTO report_write = pipe_fds[1];
-
 	struct launch launch;
-	result = launch_init(&launch, config, socket, report_write);
-	if (result < 0) {
-		launch_fini(&launch);
-		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, -result, "starting the plugin");
-	}
-
-	/* No handler of ours may run in the child before it has reset them. */
-	sigset_t all, old;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	int pidfd = -1;
-	pid_t pid = sys.fork_pidfd(&pidfd);
-	if (pid == 0)
-		child_main(&launch);
-	int fork_errno = errno;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	launch_fini(&launch);
-	if (pid < 0)
-		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, fork_errno, "starting the plugin: clone3");
-
-	*process = (struct process){.pid = pid, .pidfd = pidfd};
-	fd_close(&report_write);
-	result = await_exec(report_read, config->path, out_error);
+	result = launch_init(&launch, config, socket);
 	if (result < 0)
-		process_fini(process);
+		result = error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, -result, "starting the plugin");
+	else if (config->jail)
+		result = start_jailed(process, config, &launch, out_error);
+	else
+		result = start_unjailed(process, &launch, out_error);
+	launch_fini(&launch);
 	return result;
 }
 
@@ -278,6 +178,17 @@ static int look(const struct process *process, struct plugvm_plugin_status *out_
 	return info.si_pid == 0 ? LOOK_RUNS : LOOK_ZOMBIE;
 }
 
+/* What init said of the plugin's end is how it ended, and what init did itself is not. */
+static void take_jailed_status(struct process *process)
+{
+	jail_process_drain(&process->jail, &process->log);
+	if (!process->jail.has_status)
+		return; /* init was killed, and the plugin with it */
+	int status = process->jail.status;
+	process->status.state = WIFSIGNALED(status) ? PLUGVM_PLUGIN_SIGNALED : PLUGVM_PLUGIN_EXITED;
+	process->status.value = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+}
+
 /* Take the zombie away. On failure it is still there, and the next call tries again. */
 static int reap(struct process *process)
 {
@@ -296,12 +207,14 @@ int process_try_wait(struct process *process, struct plugvm_plugin_status *out_s
 {
 	if (!process->reaped) {
 		int result = look(process, &process->status);
+		if (process->is_jailed)
+			take_jailed_status(process);
 		if (result <= LOOK_RUNS) {
 			*out_status = (struct plugvm_plugin_status){.state = PLUGVM_PLUGIN_RUNNING};
 			return result;
 		}
 		/* As long as the zombie is there, its group cannot be anybody else's. */
-		if (result == LOOK_ZOMBIE)
+		if (result == LOOK_ZOMBIE && !process->is_jailed)
 			kill(-process->pid, SIGKILL);
 		result = reap(process);
 		if (result < 0) {
@@ -337,5 +250,9 @@ void process_fini(struct process *process)
 	struct plugvm_plugin_status status;
 	process_kill(process);
 	process_wait(process, REAP_TIMEOUT_MS, &status);
-	fd_close(&process->pidfd);
+	if (process->is_jailed)
+		jail_process_fini(&process->jail);
+	else
+		fd_close(&process->pidfd);
+	process->pidfd = -1;
 }

@@ -6,11 +6,17 @@
 #ifndef PLUGVM_HOST_PROCESS_H
 #define PLUGVM_HOST_PROCESS_H
 
+#include "base/log.h"
+#include "jail/spawn.h"
 #include "plugvm.h"
 
 struct process {
-	pid_t pid;
-	int pidfd;
+	pid_t pid;        /* of our child: the plugin, or its jail's init */
+	pid_t plugin_pid; /* of the plugin */
+	int pidfd;        /* of our child */
+	bool is_jailed;
+	struct jail_process jail; /* if it is; owns pidfd */
+	struct log log;
 	bool reaped;
 	struct plugvm_plugin_status status; /* once reaped */
 };
@@ -19,7 +25,7 @@ struct process {
 #define PLUGIN_SOCKET_FD 3
 
 /*
- * Start config->path with `socket` as PLUGIN_SOCKET_FD, in a session of its own, with a clean signal state and no
+ * Start config->path, in config->jail if there is one, with `socket` as PLUGIN_SOCKET_FD, in a session of its own, with a clean signal state and no
  * fds but the documented ones. Returns when it has been executed for sure. `socket` stays the caller's.
  */
 int process_spawn(struct process *process, const struct plugvm_plugin_config *config, int socket,

@@ -63,21 +63,20 @@ static void test_plugin(void **state)
 	(void)state;
 	static const struct plugvm_fd_map socket_number = {.fd = 0, .number = 3};
 	static struct plugvm_tap *const no_tap;
-	static const int codes[] = {EINVAL, EINVAL, ENOSYS, EINVAL, EINVAL, EINVAL};
-	struct plugvm_machine_config wrong[6];
-	for (size_t i = 0; i < 6; i++)
+	static const int codes[] = {EINVAL, EINVAL, EINVAL, EINVAL, EINVAL};
+	struct plugvm_machine_config wrong[5];
+	for (size_t i = 0; i < 5; i++)
 		wrong[i] = good;
 	wrong[0].path = NULL;
 	wrong[1].path = "";
-	wrong[2].jail = (struct plugvm_jail *)&wrong; /* any at all */
-	wrong[3].fds = &socket_number;
-	wrong[3].fd_count = 1;
+	wrong[2].fds = &socket_number;
+	wrong[2].fd_count = 1;
+	wrong[3].tap_count = 1;
+	wrong[4].taps = &no_tap;
 	wrong[4].tap_count = 1;
-	wrong[5].taps = &no_tap;
-	wrong[5].tap_count = 1;
 
 	int fds_before = count_open_fds();
-	for (size_t i = 0; i < 6; i++) {
+	for (size_t i = 0; i < 5; i++) {
 		struct plugvm_machine *machine;
 		struct plugvm_result result;
 		struct plugvm_error error;

@@ -15,7 +15,8 @@ LAYERS = {
     "wire": {"base", "wire"},
     "kvm": {"base", "wire", "kvm", "plugvm.h"},
     "jail": {"base", "wire/limits.h", "jail", "plugvm.h"},
-    "host": {"base", "wire", "kvm", "host", "plugvm.h"},
+    "init": {"init", "jail"},
+    "host": {"base", "wire", "kvm", "jail", "host", "plugvm.h"},
     "plugin": {"base", "wire", "plugin", "crosvm.h"},
     "cli": {"base", "cli", "plugvm.h"},
 }

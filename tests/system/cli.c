@@ -107,7 +107,7 @@ static void test_every_option(void **state)
 static void test_how_much_is_said(void **state)
 {
 	(void)state;
-	const char *const warning = "this version has no jail yet";
+	const char *const warning = "this version has no jail unless";
 	struct run run;
 	run_words(&run, WORDS(PLUGVM, "run", "--", HELLO));
 	run_expect_status(&run, 0);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The shared libraries that an executable finds by its run path (DT_RUNPATH, DT_RPATH), outside the system's
+ * directories.
+ */
+#ifndef PLUGVM_JAIL_LIBRARIES_H
+#define PLUGVM_JAIL_LIBRARIES_H
+
+#include <stddef.h>
+
+#define LIBRARIES_MAX 128
+
+struct libraries {
+	char *files[LIBRARIES_MAX]; /* absolute paths */
+	size_t count;
+	/*
+	 * For LD_LIBRARY_PATH: where they were found. Without /proc a loader does not know what $ORIGIN is. NULL:
+	 * nowhere.
+	 */
+	char *search_path;
+};
+
+/*
+ * Collect them; libraries_fini() frees. Only files that are shared objects are taken, each by itself: the run path is
+ * the plugin's word, and must not open a directory of the operator's to it. What cannot be read is left out. Returns 0
+ * or -ENOMEM.
+ */
+int libraries_find(const char *executable, struct libraries *out_libraries);
+void libraries_fini(struct libraries *libraries);
+
+#endif

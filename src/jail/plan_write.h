@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * From a jail and a program to start in it, a plan.
+ */
+#ifndef PLUGVM_JAIL_PLAN_WRITE_H
+#define PLUGVM_JAIL_PLAN_WRITE_H
+
+#include "base/launch.h"
+#include "jail/jail.h"
+
+/* What follows from the VM's size. */
+struct jail_limits {
+	uint64_t fds;
+	uint64_t processes;
+	uint64_t file_bytes;
+};
+
+/*
+ * Write the plan for launch->path with its argv, environment and fd numbers into a new sealed memfd. Returns 0 or
+ * -errno with *out_error filled.
+ */
+int plan_write(const struct plugvm_jail *, const struct launch *, const struct jail_limits *, int *out_memfd,
+               struct plugvm_error *out_error);
+
+/* Write bytes into a new memfd, sealed against everything. Returns the fd or -errno. */
+int sealed_memfd(const char *name, const void *bytes, size_t size, bool is_program);
+
+#endif

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Start a plugin in a jail: hand the plan to the helper, and listen until it says that the plugin runs or what failed.
+ */
+#include "jail/spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "base/fd.h"
+#include "base/sys.h"
+
+/* How long a jail may take to be built, on a machine that has other work as well. */
+#define SPAWN_TIMEOUT_MS 30000
+#define REAP_TIMEOUT_MS  3000
+
+/* The helper's program: init_image.S. */
+extern const char jail_init_begin[], jail_init_end[];
+
+static const char *const step_names[] = {[STEP_NONE] = "?",
+#define STEP_NAME(name, text) [STEP_##name] = text,
+                                         PLAN_STEPS(STEP_NAME)
+#undef STEP_NAME
+};
+
+static const char *step_name(uint32_t step)
+{
+	return step_names[step < STEP_COUNT ? step : STEP_NONE];
+}
+
+/* ---- The lifeline ---- */
+
+struct received {
+	struct lifeline_message message;
+	pid_t sender; /* as the kernel says */
+	int fd;       /* -1: none */
+};
+
+/* Receive one message. Returns 1, 0 at the end, or -errno (-EAGAIN: nothing is there). */
+static int receive(int lifeline, struct received *out_received)
+{
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(struct ucred)) + CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = {.iov_base = &out_received->message, .iov_len = sizeof(out_received->message)};
+	struct msghdr header = {.msg_iov = &part,
+	                        .msg_iovlen = 1,
+	                        .msg_control = control.bytes,
+	                        .msg_controllen = sizeof(control.bytes)};
+	out_received->sender = -1;
+	out_received->fd = -1;
+	ssize_t size = sys.recvmsg(lifeline, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (size < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	for (struct cmsghdr *item = CMSG_FIRSTHDR(&header); item; item = CMSG_NXTHDR(&header, item)) {
+		if (item->cmsg_level != SOL_SOCKET)
+			continue;
+		if (item->cmsg_type == SCM_RIGHTS)
+			memcpy(&out_received->fd, CMSG_DATA(item), sizeof(int));
+		if (item->cmsg_type == SCM_CREDENTIALS) {
+			struct ucred sender;
+			memcpy(&sender, CMSG_DATA(item), sizeof(sender));
+			out_received->sender = sender.pid;
+		}
+	}
+	if (size == 0)
+		return 0;
+	out_received->message.detail[sizeof(out_received->message.detail) - 1] = '\0';
+	return size == (ssize_t)sizeof(out_received->message) ? 1 : -EPROTO;
+}
+
+/* ---- Start ---- */
+
+struct spawn {
+	const struct launch *launch;
+	struct jail_process *process;
+	bool is_started;
+};
+
+static int check_executable(const char *path, struct plugvm_error *out_error)
+{
+	struct stat status;
+	int code = 0;
+	if (stat(path, &status) < 0)
+		code = errno;
+	else if (!S_ISREG(status.st_mode) || faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0)
+		code = EACCES;
+	return code ? error_set(out_error, PLUGVM_ERROR_PLUGIN_FILE, code, "cannot execute %s", path) : 0;
+}
+
+static int fail(struct plugvm_error *out_error, int code, const char *what)
+{
+	return error_set(out_error, PLUGVM_ERROR_JAIL, code, "the jail: %s", what);
+}
+
+/* What to look at when a step that an ordinary user needs is refused. */
+static const char *hint_of(const struct lifeline_message *message)
+{
+	if (message->code != EPERM && message->code != ENOSPC && message->code != EACCES)
+		return "";
+	if (message->step == STEP_BUILDER_USER_NS || message->step == STEP_CLONE)
+		return " (may this user make user namespaces?)";
+	if (message->step == STEP_UID_MAP || message->step == STEP_GID_MAP)
+		return " (are the ids in this user's range?)";
+	return "";
+}
+
+static int take_failure(const struct spawn *s, const struct lifeline_message *message,
+                        struct plugvm_error *out_error)
+{
+	int code = message->code > 0 ? message->code : EIO;
+	if (message->step == STEP_EXEC && message->detail[0] == '\0')
+		return error_set(out_error, PLUGVM_ERROR_PLUGIN_FILE, code, "cannot execute %s in its jail",
+		                 s->launch->path);
+	return error_set(out_error, PLUGVM_ERROR_JAIL, code, "the jail: %s%s%s%s", step_name(message->step),
+	                 message->detail[0] ? ": " : "", message->detail, hint_of(message));
+}
+
+static int take_message(struct spawn *s, struct received *received, struct plugvm_error *out_error)
+{
+	const struct lifeline_message *message = &received->message;
+	struct jail_process *process = s->process;
+	switch ((enum lifeline_kind)message->kind) {
+	case LIFELINE_INIT:
+		process->init_pid = message->value;
+		process->init_pidfd = fd_take(&received->fd);
+		break;
+	case LIFELINE_PLUGIN:
+		process->plugin_pidfd = fd_take(&received->fd);
+		break;
+	case LIFELINE_CONFINED:
+		process->plugin_pid = received->sender;
+		break;
+	case LIFELINE_STARTED:
+		s->is_started = true;
+		break;
+	case LIFELINE_STATUS:
+		return fail(out_error, EIO, "the plugin's process ended before it was executed");
+	case LIFELINE_FAILED:
+		return take_failure(s, message, out_error);
+	case LIFELINE_UNLISTED:
+		break;
+	}
+	return 0;
+}
+
+static int listen_until_started(struct spawn *s, struct plugvm_error *out_error)
+{
+	uint64_t deadline_ns = clock_ns() + (uint64_t)SPAWN_TIMEOUT_MS * 1000000;
+	while (!s->is_started) {
+		struct received received;
+		int result = receive(s->process->lifeline, &received);
+		if (result == -EAGAIN) {
+			struct pollfd poll_fd = {.fd = s->process->lifeline, .events = POLLIN};
+			uint64_t now = clock_ns();
+			if (now >= deadline_ns)
+				return fail(out_error, ETIMEDOUT, "it was not complete in time");
+			poll(&poll_fd, 1, (int)((deadline_ns - now) / 1000000) + 1);
+			continue;
+		}
+		if (result > 0)
+			result = take_message(s, &received, out_error);
+		else
+			result = fail(out_error, result == 0 ? EPIPE : -result, "the helper ended without a word");
+		fd_close(&received.fd);
+		if (result < 0)
+			return result;
+	}
+	/* Too few fds are left for what came with a message. */
+	if (s->process->init_pidfd < 0 || s->process->plugin_pidfd < 0 || s->process->plugin_pid <= 0)
+		return fail(out_error, EMFILE, "a pidfd");
+	return 0;
+}
+
+/* Wait for a child of ours that has ended or is about to. */
+static void reap(pid_t pid)
+{
+	siginfo_t info;
+	uint64_t deadline_ns = clock_ns() + (uint64_t)REAP_TIMEOUT_MS * 1000000;
+	int wait = 1;
+	for (;;) {
+		info.si_pid = 0;
+		int result = sys.waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG);
+		if ((result == 0 && info.si_pid == pid) || (result < 0 && errno != EINTR) ||
+		    clock_ns() >= deadline_ns)
+			return;
+		poll(NULL, 0, wait);
+		wait = wait < 50 ? wait * 2 : wait;
+	}
+}
+
+static void clean_up(struct jail_process *process)
+{
+	/* Not reaped yet, so the number is nobody else's. */
+	if (process->init_pid > 0) {
+		kill(process->init_pid, SIGKILL);
+		reap(process->init_pid);
+	}
+	jail_process_fini(process);
+}
+
+/* Start the helper with the plugin's fds, the plan and its end of the lifeline. */
+static int start_helper(const struct launch *launch, int plan, int lifeline, pid_t *out_pid,
+                        struct plugvm_error *out_error)
+{
+	char name[] = "plugvm-init";
+	char *argv[] = {name, NULL}, *env[] = {NULL};
+	FD_AUTO image = sealed_memfd(name, jail_init_begin, (size_t)(jail_init_end - jail_init_begin), true);
+	if (image < 0)
+		return fail(out_error, -image, "the helper's memfd");
+	struct plugvm_fd_map *fds = calloc(launch->fd_count + 2, sizeof(fds[0]));
+	if (!fds)
+		return fail(out_error, ENOMEM, "starting the helper");
+	memcpy(fds, launch->fds, launch->fd_count * sizeof(fds[0]));
+	fds[launch->fd_count] = (struct plugvm_fd_map){.fd = plan, .number = PLAN_FD};
+	fds[launch->fd_count + 1] = (struct plugvm_fd_map){.fd = lifeline, .number = LIFELINE_FD};
+	struct launch helper = {.exec_fd = image,
+	                        .argv = argv,
+	                        .env = env,
+	                        .fds = fds,
+	                        .fd_count = launch->fd_count + 2,
+	                        .die_with_thread = launch->die_with_thread};
+	struct launch_failure failure;
+	FD_AUTO pidfd = -1;
+	int result = launch_start(&helper, out_pid, &pidfd, &failure);
+	free(fds);
+	if (result == 0)
+		return 0;
+	if (*out_pid >= 0)
+		reap(*out_pid);
+	return error_set(out_error, PLUGVM_ERROR_JAIL, failure.code, "the jail: starting the helper%s%s",
+	                 failure.step[0] ? ": " : "", failure.step);
+}
+
+int jail_spawn(const struct plugvm_jail *jail, const struct launch *launch, const struct jail_limits *limits,
+               struct jail_process *out_process, struct plugvm_error *out_error)
+{
+	*out_process = (struct jail_process){
+	    .init_pid = -1, .init_pidfd = -1, .plugin_pid = -1, .plugin_pidfd = -1, .lifeline = -1};
+	FD_AUTO plan = -1;
+	int result = check_executable(launch->path, out_error);
+	if (result == 0)
+		result = plan_write(jail, launch, limits, &plan, out_error);
+	if (result < 0)
+		return result;
+	int ends[2];
+	if (sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		return fail(out_error, errno, "the lifeline");
+	out_process->lifeline = ends[0];
+	FD_AUTO helper_end = ends[1];
+	const int on = 1;
+	pid_t builder = -1;
+	if (setsockopt(ends[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+		result = fail(out_error, errno, "the lifeline");
+	else
+		result = start_helper(launch, plan, helper_end, &builder, out_error);
+	fd_close(&helper_end);
+	if (result == 0) {
+		struct spawn s = {.launch = launch, .process = out_process};
+		result = listen_until_started(&s, out_error);
+		if (result < 0)
+			kill(builder, SIGKILL);
+		reap(builder);
+	}
+	if (result < 0)
+		clean_up(out_process);
+	return result;
+}
+
+/* ---- Afterwards ---- */
+
+void jail_process_drain(struct jail_process *process, const struct log *log)
+{
+	while (process->lifeline >= 0) {
+		struct received received;
+		int result = receive(process->lifeline, &received);
+		if (result == 0)
+			fd_close(&process->lifeline);
+		if (result <= 0)
+			return;
+		const struct lifeline_message *message = &received.message;
+		fd_close(&received.fd);
+		if (message->kind == LIFELINE_STATUS) {
+			process->has_status = true;
+			process->status = message->value;
+		} else if (message->kind == LIFELINE_UNLISTED && log) {
+			log_line(log, PLUGVM_LOG_WARNING,
+			         "the jail answered system call %d with ENOSYS (%d more since the last time)",
+			         message->value, message->code);
+		}
+	}
+}
+
+void jail_process_fini(struct jail_process *process)
+{
+	fd_close(&process->lifeline);
+	fd_close(&process->init_pidfd);
+	fd_close(&process->plugin_pidfd);
+}
