@@ -106,7 +106,7 @@ static int find_needed(struct libraries *libraries, const char *name, const char
 		char directory[PATH_MAX], path[PATH_MAX];
 		struct elf_wants wants;
 		if (length < PATH_MAX && expand(element, length, origin, directory) && !is_in_system(directory) &&
-		    !strchr(directory, ':') &&
+		    !strpbrk(directory, ":;") &&
 		    (size_t)snprintf(path, sizeof(path), "%s/%s", directory, name) < sizeof(path) &&
 		    read_object(path, &wants)) {
 			bool fits = wants.is_shared_object;
