@@ -166,7 +166,7 @@ static void add_prepared_root(struct writer *w, const struct plugvm_jail *jail)
 		char source[PATH_MAX], target[sizeof(entry->d_name) + 1];
 		/* The last is where the executable appears. */
 		if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ||
-		    strcmp(name, PLAN_EXECUTABLE_DIR + 1) == 0)
+		    strcmp(name, &PLAN_EXECUTABLE_DIR[1]) == 0)
 			continue;
 		has_dev = has_dev || strcmp(name, "dev") == 0;
 		has_tmp = has_tmp || strcmp(name, "tmp") == 0;

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A plugin in a jail, without a VM.
+ */
+#include "jail_rig.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/log.h"
+
+char *read_file(const char *path)
+{
+	static const size_t capacity = 1 << 16;
+	char *text = calloc(1, capacity);
+	assert_non_null(text);
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	ssize_t size = 0;
+	while (fd >= 0 && (size = read(fd, text + used, capacity - 1 - used)) > 0)
+		used += (size_t)size;
+	fd_close(&fd);
+	return text;
+}
+
+static void keep_log(void *context, enum plugvm_log_level level, const char *line)
+{
+	struct jail_rig *rig = context;
+	(void)level;
+	size_t used = strlen(rig->log);
+	snprintf(rig->log + used, sizeof(rig->log) - used, "%s\n", line);
+}
+
+int jail_rig_setup(void **state)
+{
+	static struct jail_rig rig;
+	memset(&rig, 0, sizeof(rig));
+	rig.fds_before = count_open_fds();
+	rig.mounts_before = read_file("/proc/self/mountinfo");
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, rig.socket), 0);
+	assert_int_equal(pipe2(rig.output, O_CLOEXEC), 0);
+	assert_int_equal(plugvm_jail_new(PLUGVM_JAIL_DEFAULT, &rig.jail, NULL), 0);
+	rig.config = (struct plugvm_plugin_config){.size = sizeof(rig.config),
+	                                           .path = "/bin/sh",
+	                                           .vcpu_count = 1,
+	                                           .stdin_fd = -1,
+	                                           .stdout_fd = rig.output[1],
+	                                           .stderr_fd = -1,
+	                                           .jail = rig.jail,
+	                                           .log = keep_log,
+	                                           .context = &rig};
+	*state = &rig;
+	return 0;
+}
+
+/* Nothing stays: no fd, no mount, no process. */
+int jail_rig_teardown(void **state)
+{
+	struct jail_rig *rig = *state;
+	plugvm_jail_free(&rig->jail);
+	fd_close_pair(rig->socket);
+	fd_close_pair(rig->output);
+	assert_int_equal(count_open_fds(), rig->fds_before);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
+	char *mounts = read_file("/proc/self/mountinfo");
+	assert_string_equal(mounts, rig->mounts_before);
+	free(mounts);
+	free(rig->mounts_before);
+	return 0;
+}
+
+void jail_rig_spawn(struct jail_rig *rig, const char *const *argv)
+{
+	rig->config.argv = argv;
+	int result = process_spawn(&rig->process, &rig->config, rig->socket[1], &rig->error);
+	if (result < 0)
+		fail_msg("%s", rig->error.text);
+	fd_close(&rig->output[1]);
+}
+
+bool jail_rig_await_output(struct jail_rig *rig, char *out_text, size_t capacity, const char *text, int timeout_ms)
+{
+	uint64_t deadline = clock_ns() + (uint64_t)timeout_ms * 1000000;
+	size_t used = 0;
+	for (;;) {
+		struct pollfd output = {.fd = rig->output[0], .events = POLLIN};
+		uint64_t now = clock_ns();
+		if (now >= deadline || poll(&output, 1, (int)((deadline - now) / 1000000) + 1) == 0)
+			return false;
+		ssize_t size = read(rig->output[0], out_text + used, capacity - 1 - used);
+		used += size > 0 ? (size_t)size : 0;
+		out_text[used] = '\0';
+		if (size <= 0)
+			return text == NULL;
+		if (text && strstr(out_text, text))
+			return true;
+	}
+}
+
+void jail_rig_expect_end(struct jail_rig *rig, enum plugvm_plugin_state state, int value)
+{
+	struct plugvm_plugin_status status;
+	assert_int_equal(process_wait(&rig->process, DEADLINE_MS, &status), 0);
+	if (status.state != state || status.value != value)
+		fail_msg("it ended as %d with %d instead of %d with %d", (int)status.state, status.value,
+		         (int)state, value);
+	process_fini(&rig->process);
+}
+
+void jail_rig_renew_output(struct jail_rig *rig)
+{
+	fd_close_pair(rig->output);
+	assert_int_equal(pipe2(rig->output, O_CLOEXEC), 0);
+	rig->config.stdout_fd = rig->output[1];
+}
+
+void jail_rig_expect_refusal(struct jail_rig *rig, enum plugvm_error_kind kind, int code, const char *text)
+{
+	char output[64] = "";
+	int before = count_open_fds();
+	int result = process_spawn(&rig->process, &rig->config, rig->socket[1], &rig->error);
+	if (result != -code || rig->error.kind != kind || !strstr(rig->error.text, text))
+		fail_msg("%d, kind %d: %s, instead of %s", result, (int)rig->error.kind, rig->error.text, text);
+	assert_int_equal(count_open_fds(), before);
+	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+	/* It never ran, and nobody has its stdout. */
+	fd_close(&rig->output[1]);
+	assert_true(jail_rig_await_output(rig, output, sizeof(output), NULL, PROMPT_MS));
+	assert_string_equal(output, "");
+	jail_rig_renew_output(rig);
+}
+
+int become_ordinary(void **state)
+{
+	(void)state;
+	if (!AS_USER || geteuid() != 0)
+		return 0;
+	return setgroups(0, NULL) < 0 || setresgid(ORDINARY_ID, ORDINARY_ID, ORDINARY_ID) < 0 ||
+	       setresuid(ORDINARY_ID, ORDINARY_ID, ORDINARY_ID) < 0;
+}
