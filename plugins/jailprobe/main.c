@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#ifndef PROBE_STATIC
+#ifndef WITHOUT_LIBRARY
 #include <crosvm.h>
 #endif
 
@@ -74,7 +74,7 @@ void expect_killed(const struct call *call)
 	expect(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS, "%s does not kill", call->name);
 }
 
-#ifndef PROBE_STATIC
+#ifndef WITHOUT_LIBRARY
 /* A plugin in this jail is a plugin: it reaches its host. */
 static void check_connection(void)
 {
@@ -91,7 +91,7 @@ int main(int argc, char **argv)
 {
 	static const struct item *const groups[] = {
 	    identity_items,   file_items, limit_items, call_items,
-#ifndef PROBE_STATIC
+#ifndef WITHOUT_LIBRARY
 	    connection_items, /* makes fds and threads: the last */
 #endif
 	};

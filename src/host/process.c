@@ -122,7 +122,7 @@ static int start_unjailed(struct process *process, struct launch *launch, struct
 static int start_jailed(struct process *process, const struct plugvm_plugin_config *config,
                         const struct launch *launch, struct plugvm_error *out_error)
 {
-	/* What a plugin of this size can need: docs/limits.md. */
+	/* What a plugin of this size can need. */
 	const struct jail_limits limits = {.fds = 64 + 4 * (uint64_t)config->vcpu_count + 2 * LIMIT_EVENTS,
 	                                   .processes = 32 + 4 * (uint64_t)config->vcpu_count,
 	                                   .file_bytes = (uint64_t)LIMIT_MEMORY_GIB << 30};

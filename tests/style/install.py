@@ -30,11 +30,13 @@ WANTED = [
     "lib*/pkgconfig/crosvm_plugin.pc",
     "lib*/pkgconfig/plugvm.pc",
     "libexec/plugvm/firmware",
+    "libexec/plugvm/jailprobe",
+    "libexec/plugvm/plugvm-init",
     "share/man/man1/plugvm.1",
     "share/man/man3/crosvm_*.3",
     "share/man/man5/plugvm-policy.5",
 ]
-EXECUTABLE = ("bin/plugvm", "libexec/plugvm/firmware")
+EXECUTABLE = ("bin/plugvm", "libexec/plugvm/firmware", "libexec/plugvm/jailprobe", "libexec/plugvm/plugvm-init")
 
 USES_PLUGVM = r"""
 #include <plugvm.h>

@@ -168,7 +168,6 @@ static void test_wrong_bytes(void **state)
 	static const uint8_t values[] = {0x00, 0x01, 0x7f, 0x80, 0xff};
 	struct plugvm_jail *jail = make_jail(PLUGVM_JAIL_DEFAULT);
 	size_t size, refused = 0;
-	volatile size_t sum = 0;
 	struct plan *plan = write_plan(jail, "/bin/sh", &size);
 	char *bytes = (char *)plan;
 	for (size_t i = 0; i < size; i++) {
@@ -176,7 +175,7 @@ static void test_wrong_bytes(void **state)
 		for (size_t v = 0; v < sizeof(values); v++) {
 			bytes[i] = (char)values[v];
 			if (plan_check(plan, size))
-				sum += walk(plan);
+				assert_true(walk(plan) < SIZE_MAX);
 			else
 				refused++;
 		}
