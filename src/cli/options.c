@@ -321,7 +321,8 @@ static int take_jail_option(struct options *options, int id)
 	unsigned uid;
 	int result;
 	if (!jail)
-		return usage_error("an option for the jail comes before --jail, or without it");
+		return usage_error(
+		    "--jail-uid and --plugin-... describe a jail: they come after --jail default or strict");
 	if (id == OPTION_JAIL_UID) {
 		if (!parse_number(optarg, 1, UINT32_MAX - 1, &uid))
 			return usage_error("--jail-uid takes a uid other than 0, not '%s'", optarg);

@@ -132,6 +132,38 @@ static void test_how_much_is_said(void **state)
 	run_fini(&run);
 }
 
+static void test_jail(void **state)
+{
+	(void)state;
+	struct run run;
+	for (int strict = 0; strict < 2; strict++) {
+		run_words(&run, WORDS(PLUGVM, "run", "--jail", strict ? "strict" : "default", "--",
+		                      strict ? built("plugins/jailprobe/jailprobe-static") : HELLO));
+		run_expect_status(&run, 0);
+		run_expect_no_err(&run, "warning");
+		run_fini(&run);
+	}
+	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--", "/etc/passwd"), 9, "/etc/passwd");
+	/* A dynamic plugin has no loader there. */
+	run_check(WORDS(PLUGVM, "run", "--jail", "strict", "--", HELLO), 9, "in its jail");
+	run_check(
+	    WORDS(PLUGVM, "run", "--jail", "default", "--plugin-mount", "/etc/passwd:/usr/lib/none", "--", HELLO),
+	    8, "the jail: mounting: /etc/passwd");
+
+	run_check(WORDS(PLUGVM, "run", "--jail", "some", "--", HELLO), 2, "--jail takes");
+	run_check(WORDS(PLUGVM, "run", "--plugin-mount", "/etc", "--", HELLO), 2, "--jail");
+	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--plugin-mount", "etc", "--", HELLO), 2,
+	          "--plugin-mount: 'etc'");
+	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--plugin-mount-file", "/nonexistent", "--", HELLO), 2,
+	          "/nonexistent");
+	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--plugin-gid-map", "x", "--", HELLO), 2,
+	          "--plugin-gid-map: 'x'");
+	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--plugin-gid-map-file", "/nonexistent", "--", HELLO),
+	          2, "/nonexistent");
+	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--plugin-root", "tmp", "--", HELLO), 2, "'tmp'");
+	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--jail-uid", "0", "--", HELLO), 2, "--jail-uid");
+}
+
 static void test_account_of_exits(void **state)
 {
 	(void)state;
@@ -353,13 +385,14 @@ static void test_directory_in_path(void **state)
 int main(void)
 {
 	struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_usage_errors),     cmocka_unit_test(test_verbs),
-	    cmocka_unit_test(test_help_and_version), cmocka_unit_test(test_every_option),
-	    cmocka_unit_test(test_how_much_is_said), cmocka_unit_test(test_account_of_exits),
-	    cmocka_unit_test(test_no_kvm_device),    cmocka_unit_test(test_device_is_not_kvm),
-	    cmocka_unit_test(test_device_by_fd),     cmocka_unit_test(test_no_permission),
-	    cmocka_unit_test(test_ordinary_user),    cmocka_unit_test(test_plugin_file),
-	    cmocka_unit_test(test_plugin_in_path),   cmocka_unit_test(test_directory_in_path),
+	    cmocka_unit_test(test_usage_errors),      cmocka_unit_test(test_verbs),
+	    cmocka_unit_test(test_help_and_version),  cmocka_unit_test(test_every_option),
+	    cmocka_unit_test(test_how_much_is_said),  cmocka_unit_test(test_jail),
+	    cmocka_unit_test(test_account_of_exits),  cmocka_unit_test(test_no_kvm_device),
+	    cmocka_unit_test(test_device_is_not_kvm), cmocka_unit_test(test_device_by_fd),
+	    cmocka_unit_test(test_no_permission),     cmocka_unit_test(test_ordinary_user),
+	    cmocka_unit_test(test_plugin_file),       cmocka_unit_test(test_plugin_in_path),
+	    cmocka_unit_test(test_directory_in_path),
 	};
 	return SYSTEM_MAIN("cli", tests);
 }

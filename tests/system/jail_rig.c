@@ -143,8 +143,12 @@ void jail_rig_expect_refusal(struct jail_rig *rig, enum plugvm_error_kind kind, 
 int become_ordinary(void **state)
 {
 	(void)state;
-	if (!AS_USER || geteuid() != 0)
+	if (geteuid() != 0)
 		return 0;
-	return setgroups(0, NULL) < 0 || setresgid(ORDINARY_ID, ORDINARY_ID, ORDINARY_ID) < 0 ||
-	       setresuid(ORDINARY_ID, ORDINARY_ID, ORDINARY_ID) < 0;
+	/* Groups that a root's plugin must not have, and that others cannot lose. */
+	const gid_t groups[] = {ORDINARY_ID + 1, ORDINARY_ID + 2};
+	if (setgroups(2, groups) < 0)
+		return -1;
+	return AS_USER && (setresgid(ORDINARY_ID, ORDINARY_ID, ORDINARY_ID) < 0 ||
+	                   setresuid(ORDINARY_ID, ORDINARY_ID, ORDINARY_ID) < 0);
 }

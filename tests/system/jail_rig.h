@@ -50,7 +50,7 @@ void jail_rig_expect_end(struct jail_rig *rig, enum plugvm_plugin_state state, i
 /* Expect that the start is refused with this, and that nothing ran. */
 void jail_rig_expect_refusal(struct jail_rig *rig, enum plugvm_error_kind kind, int code, const char *text);
 
-/* For a group of tests: become an ordinary user if AS_USER is 1. */
+/* For a group of tests: have some groups, and become an ordinary user if AS_USER is 1. */
 int become_ordinary(void **state);
 
 #endif
