@@ -238,6 +238,11 @@ int plugvm_jail_read_mounts(struct plugvm_jail *, const char *path, struct plugv
 /* Map gids into the jail, "INNER[:[OUTER][:COUNT]]"; needs root. */
 int plugvm_jail_parse_gid_map(struct plugvm_jail *, const char *text, struct plugvm_error *out_error);
 int plugvm_jail_read_gid_maps(struct plugvm_jail *, const char *path, struct plugvm_error *out_error);
+/*
+ * Let the jail be in this cgroup, of either version; for each version-1 hierarchy once. The directory is the caller's
+ * to make, to set limits in and to remove, and the caller must be allowed to write its cgroup.procs.
+ */
+int plugvm_jail_join_cgroup(struct plugvm_jail *, const char *directory, struct plugvm_error *out_error);
 /* Set a resource limit (RLIMIT_*, soft and hard) other than the jail's own. */
 int plugvm_jail_set_rlimit(struct plugvm_jail *, int resource, uint64_t value, struct plugvm_error *out_error);
 /*

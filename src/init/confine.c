@@ -184,6 +184,10 @@ void confine_and_exec(struct init *init)
 	char executable[512] = PLAN_EXECUTABLE_DIR "/";
 	text_append(executable, sizeof(executable), plan_string(plan, plan->executable_name));
 
+	/* Init is ready to be an init; if it cannot be, it has said so, and its end will be ours. */
+	int no_fd;
+	if (sync_receive(init->sync, &no_fd) != 1)
+		leave(127);
 	must(init, STEP_SESSION, SYS(setsid), "");
 	uint64_t none = 0;
 	must(init, STEP_SIGNALS, SYS(rt_sigprocmask, SIGNAL_MASK_SET, &none, NULL, sizeof(none)), "");

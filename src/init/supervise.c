@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <linux/wait.h>
 #include <poll.h>
@@ -31,6 +33,36 @@ struct supervisor {
 		uint32_t untold;
 	} unlisted;
 };
+
+#define ALLOW(name) \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/*
+ * What is needed from here on. Init has the plugin's uid, so that whoever finds a way into it should find nothing there.
+ */
+static const struct sock_filter own_filter[] = {
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+    BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+    ALLOW(poll),
+    ALLOW(recvmsg),
+    ALLOW(sendmsg),
+    ALLOW(ioctl),
+    ALLOW(read),
+    ALLOW(wait4),
+    ALLOW(close),
+    ALLOW(clock_gettime),
+    ALLOW(exit_group),
+    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+};
+
+static long install_own_filter(void)
+{
+	struct sock_fprog program = {.len = sizeof(own_filter) / sizeof(own_filter[0]),
+	                             .filter = (struct sock_filter *)(uintptr_t)own_filter};
+	return SYS(seccomp, SECCOMP_SET_MODE_FILTER, 0, &program);
+}
 
 __attribute__((noreturn)) static void end(void)
 {
@@ -133,6 +165,9 @@ void supervise(const struct init *init, int plugin_pid, int plugin_pidfd)
 	s.children = keep(init, SYS(signalfd4, -1, &sigchld, sizeof(sigchld), O_CLOEXEC), "signalfd");
 	/* What the plugin has is not for its init. */
 	SYS(close_range, 0, PLAN_FD - 1, 0);
+	must(init, STEP_INIT_FILTER, install_own_filter(), "");
+	/* From here on nothing can fail: the plugin may run. */
+	must(init, STEP_FORK, sync_send(s.sync, -1), "");
 	for (;;) {
 		struct pollfd fds[] = {{.fd = LIFELINE_FD, .events = POLLIN},
 		                       {.fd = s.sync, .events = POLLIN},

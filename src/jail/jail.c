@@ -5,6 +5,7 @@
 #include "jail/jail.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,6 +39,8 @@ void plugvm_jail_free(struct plugvm_jail **jail)
 		free(j->mounts[i].source);
 		free(j->mounts[i].target);
 	}
+	for (size_t i = 0; i < JAIL_CGROUPS_MAX; i++)
+		free(j->cgroups[i]);
 	free(j->mounts);
 	free(j->gid_lines);
 	free(j->filter);
@@ -118,6 +121,26 @@ int plugvm_jail_mount(struct plugvm_jail *jail, const char *source, const char *
 	}
 	jail->mounts[jail->mount_count++] = mount;
 	return 0;
+}
+
+int plugvm_jail_join_cgroup(struct plugvm_jail *jail, const char *directory, struct plugvm_error *out_error)
+{
+	size_t count = 0;
+	while (jail->cgroups[count])
+		count++;
+	if (directory[0] != '/' || count == JAIL_CGROUPS_MAX)
+		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL, "cgroup %s: %s", directory,
+		                       count == JAIL_CGROUPS_MAX ? "too many" : "not an absolute path");
+	if (asprintf(&jail->cgroups[count], "%s/cgroup.procs", directory) < 0) {
+		jail->cgroups[count] = NULL;
+		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, ENOMEM, "cgroup %s", directory);
+	}
+	if (access(jail->cgroups[count], W_OK) == 0)
+		return 0;
+	int result = error_set(out_error, PLUGVM_ERROR_CONFIG, errno, "cgroup %s", directory);
+	free(jail->cgroups[count]);
+	jail->cgroups[count] = NULL;
+	return result;
 }
 
 int plugvm_jail_set_rlimit(struct plugvm_jail *jail, int resource, uint64_t value, struct plugvm_error *out_error)

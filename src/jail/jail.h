@@ -18,6 +18,9 @@
 /* The kernel takes 340 lines, one of which is the plugin's own. */
 #define JAIL_GID_LINES_MAX 339
 
+/* Each controller of version 1 can have a hierarchy of its own. */
+#define JAIL_CGROUPS_MAX 16
+
 struct jail_mount {
 	char *source;
 	char *target;
@@ -37,6 +40,7 @@ struct plugvm_jail {
 	size_t mount_count;
 	struct plan_id_line *gid_lines;
 	size_t gid_line_count;
+	char *cgroups[JAIL_CGROUPS_MAX + 1]; /* their cgroup.procs; NULL at the end */
 	struct jail_rlimit rlimits[RLIM_NLIMITS];
 	struct sock_filter *filter; /* NULL: the built-in one */
 	size_t filter_count;

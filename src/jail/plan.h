@@ -59,6 +59,7 @@
 	X(DUMPABLE, "making init not dumpable")                       \
 	X(DEATH_SIGNAL, "dying with the host's thread")               \
 	X(FORK, "making the plugin's process")                        \
+	X(INIT_FILTER, "init's own filter")                           \
 	X(SESSION, "a session of its own")                            \
 	X(SIGNALS, "resetting signals")                               \
 	X(KEYRING, "an empty session keyring")                        \

@@ -320,6 +320,7 @@ static void put_plan(struct writer *w, const struct plugvm_jail *jail, const str
 	plan.argv = put_strings(w, launch->argv, NULL);
 	put_env(w, &plan, launch->env, libraries);
 	plan.fds = put_fds(w, launch);
+	plan.cgroups = put_strings(w, jail->cgroups, NULL);
 	if (jail->root)
 		add_prepared_root(w, jail);
 	else if (jail->profile == PLUGVM_JAIL_DEFAULT)

@@ -268,6 +268,51 @@ static void test_gid_maps(void **state)
 	process_fini(&rig->process);
 }
 
+#if !AS_USER /* who can make no cgroups */
+/* A cgroup of version 1 or 2 that limits processes; NULL: this user can make none. */
+static const char *make_pids_cgroup(void)
+{
+	static const char *const hierarchies[] = {"/sys/fs/cgroup/pids", "/sys/fs/cgroup"};
+	static char directory[128];
+	for (size_t i = 0; i < 2; i++) {
+		char path[160];
+		snprintf(directory, sizeof(directory), "%s/plugvm-test-%d", hierarchies[i], getpid());
+		if (mkdir(directory, 0755) < 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/pids.max", directory);
+		FD_AUTO fd = open(path, O_WRONLY | O_CLOEXEC);
+		if (fd >= 0 && write(fd, "6", 1) == 1)
+			return directory;
+		rmdir(directory);
+	}
+	return NULL;
+}
+
+static void test_cgroup(void **state)
+{
+	struct jail_rig *rig = *state;
+	char text[256];
+	const char *directory = make_pids_cgroup();
+	if (!directory)
+		test_skip("this user cannot make a cgroup that limits processes");
+	assert_int_equal(plugvm_jail_join_cgroup(rig->jail, directory, NULL), 0);
+	jail_rig_spawn(rig, SHELL("echo up; while :; do :; done"));
+	assert_true(jail_rig_await_output(rig, text, sizeof(text), "up", DEADLINE_MS));
+	char *cgroup = proc_file(rig, "cgroup");
+	assert_non_null(strstr(cgroup, strrchr(directory, '/')));
+	free(cgroup);
+	process_fini(&rig->process);
+
+	jail_rig_renew_output(rig);
+	jail_rig_spawn(rig, SHELL("for i in 1 2 3 4 5 6 7; do (while :; do :; done) & echo $i; done"));
+	jail_rig_expect_end(rig, PLUGVM_PLUGIN_EXITED, 2);
+	assert_true(jail_rig_await_output(rig, text, sizeof(text), NULL, PROMPT_MS));
+	/* Beside init, the shell, and the builder for a moment. */
+	assert_true(strlen(text) >= strlen("1\n2\n") && !strstr(text, "5"));
+	assert_int_equal(rmdir(directory), 0);
+}
+#endif
+
 /* The executable, where nobody but its owner may look. */
 static void test_private_directory(void **state)
 {
@@ -292,10 +337,16 @@ static void test_private_directory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    JAIL_TEST(test_seen_from_outside), JAIL_TEST(test_probe_default),
-	    JAIL_TEST(test_probe_strict),      JAIL_TEST(test_mounts),
-	    JAIL_TEST(test_prepared_root),     JAIL_TEST(test_gid_maps),
-	    JAIL_TEST(test_private_directory),
+		JAIL_TEST(test_seen_from_outside),
+		JAIL_TEST(test_probe_default),
+		JAIL_TEST(test_probe_strict),
+		JAIL_TEST(test_mounts),
+		JAIL_TEST(test_prepared_root),
+		JAIL_TEST(test_gid_maps),
+		JAIL_TEST(test_private_directory),
+#if !AS_USER
+		JAIL_TEST(test_cgroup),
+#endif
 	};
 	return cmocka_run_group_tests_name(AS_USER ? "jail_view_user" : "jail_view", tests, become_ordinary, NULL);
 }

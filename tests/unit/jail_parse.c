@@ -221,6 +221,8 @@ static void test_others(void **state)
 	assert_string_equal(jail->root, "/usr");
 	assert_int_equal(plugvm_jail_set_rlimit(jail, -1, 0, NULL), -EINVAL);
 	assert_int_equal(plugvm_jail_set_rlimit(jail, RLIM_NLIMITS, 0, NULL), -EINVAL);
+	assert_int_equal(plugvm_jail_join_cgroup(jail, "relative", NULL), -EINVAL);
+	assert_int_equal(plugvm_jail_join_cgroup(jail, "/nonexistent", NULL), -ENOENT);
 	static const struct sock_filter filter[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
 	assert_int_equal(plugvm_jail_set_filter(jail, filter, 0, false, NULL), -EINVAL);
 	assert_int_equal(plugvm_jail_set_filter(jail, filter, BPF_MAXINSNS + 1, false, NULL), -EINVAL);
