@@ -25,8 +25,9 @@ struct process {
 #define PLUGIN_SOCKET_FD 3
 
 /*
- * Start config->path, in config->jail if there is one, with `socket` as PLUGIN_SOCKET_FD, in a session of its own, with a clean signal state and no
- * fds but the documented ones. Returns when it has been executed for sure. `socket` stays the caller's.
+ * Start config->path, in config->jail if there is one, with `socket` as PLUGIN_SOCKET_FD, in a session of its own,
+ * with a clean signal state and no fds but the documented ones. Returns when it has been executed for sure. `socket`
+ * stays the caller's.
  */
 int process_spawn(struct process *process, const struct plugvm_plugin_config *config, int socket,
                   struct plugvm_error *out_error);
