@@ -16,9 +16,9 @@
 
 #include "base/error.h"
 #include "base/fd.h"
-#include "base/launch.h"
 #include "base/log.h"
 #include "base/sys.h"
+#include "jail/launch.h"
 #include "wire/limits.h"
 
 /* How long a killed process may take to go, while the kernel takes it apart. */

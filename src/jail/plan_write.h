@@ -5,8 +5,8 @@
 #ifndef PLUGVM_JAIL_PLAN_WRITE_H
 #define PLUGVM_JAIL_PLAN_WRITE_H
 
-#include "base/launch.h"
 #include "jail/jail.h"
+#include "jail/launch.h"
 
 /* What follows from the VM's size. */
 struct jail_limits {

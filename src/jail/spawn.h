@@ -5,8 +5,8 @@
 #ifndef PLUGVM_JAIL_SPAWN_H
 #define PLUGVM_JAIL_SPAWN_H
 
-#include "base/launch.h"
 #include "base/log.h"
+#include "jail/launch.h"
 #include "jail/plan_write.h"
 
 struct jail_process {

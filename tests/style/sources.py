@@ -9,8 +9,11 @@ import sys
 from files import read, tree, without_comments
 from tap import Tap
 
-TRUSTED = ("src/base/", "src/wire/", "src/kvm/", "src/host/")
-TRUSTED_CODE_LINES_MAX = 6300
+# What is trusted, in the two parts that one reads apart: what serves a plugin, and what builds its jail before it runs.
+TRUSTED_CODE_LINES_MAX = {
+    "host": (("src/base/", "src/wire/", "src/kvm/", "src/host/"), 6300),
+    "jail": (("src/jail/", "src/init/"), 5000),
+}
 FILE_LINES_MAX = 650
 
 SLASHES = re.compile(r"^\s*(?:/\*+|\*+/|\*|//)\s?(.*?)(?:\*/)?\s*$")
@@ -105,7 +108,8 @@ def check_stats(root):
 
 def main(root):
     tap = Tap()
-    openings, words, sizes, trusted = [], [], [], 0
+    openings, words, sizes = [], [], []
+    trusted = dict.fromkeys(TRUSTED_CODE_LINES_MAX, 0)
     for path, text in texts(root):
         words += check_words(path, text)
         comment = comment_style(path, text)
@@ -113,15 +117,17 @@ def main(root):
             openings += check_opening(path, text, comment)
         if path.endswith(".c") and text.count("\n") > FILE_LINES_MAX:
             sizes.append(f"{path}: {text.count(chr(10))} lines")
-        if path.startswith(TRUSTED) and path.endswith((".c", ".h")):
-            trusted += code_lines(text)
+        for part, (folders, _) in TRUSTED_CODE_LINES_MAX.items():
+            if path.startswith(folders) and path.endswith((".c", ".h")):
+                trusted[part] += code_lines(text)
     tap.check("every source file has its license and says what it is", openings)
     tap.check(f"no .c file has more than {FILE_LINES_MAX} lines", sizes)
-    print(f"# the trusted part has {trusted} lines of code")
-    tap.check(
-        f"the trusted part has fewer than {TRUSTED_CODE_LINES_MAX} lines of code",
-        [] if 0 < trusted < TRUSTED_CODE_LINES_MAX else [f"{trusted} lines"],
-    )
+    for part, (_, most) in TRUSTED_CODE_LINES_MAX.items():
+        print(f"# the trusted part '{part}' has {trusted[part]} lines of code")
+        tap.check(
+            f"the trusted part '{part}' has fewer than {most} lines of code",
+            [] if 0 < trusted[part] < most else [f"{trusted[part]} lines"],
+        )
     tap.check("no notes to oneself, no paths of one machine", words)
     tap.check("every function of crosvm.h is in the account of calls", check_stats(root))
     tap.finish()

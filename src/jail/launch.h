@@ -3,8 +3,8 @@
  * Start a program with exactly these fds, signals and environment, from a process that may have any number of threads.
  * One thread.
  */
-#ifndef PLUGVM_BASE_LAUNCH_H
-#define PLUGVM_BASE_LAUNCH_H
+#ifndef PLUGVM_JAIL_LAUNCH_H
+#define PLUGVM_JAIL_LAUNCH_H
 
 #include "plugvm.h"
 

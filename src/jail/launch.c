@@ -2,7 +2,7 @@
 /*
  * Start a program with exactly these fds, signals and environment.
  */
-#include "base/launch.h"
+#include "jail/launch.h"
 
 #include <errno.h>
 #include <fcntl.h>
