@@ -4,6 +4,8 @@
  *
  *   ports VCPUS RANGES  reserve the guest's ports as that many ranges and run the guest
  *   requests VCPUS 1    run no guest
+ *   begin               write a byte at once, and exit
+ *   state NAME VCPUS    bring the machine there and stay (state_plugin.c)
  *   free                run no guest, and answer events for as long as there are some
  *
  * But for `free` it writes one byte to its stdout when it is ready. For each byte on its stdin (ORDER_*) it measures a
@@ -21,6 +23,7 @@
 
 #include "guest.h"
 #include "samples.h"
+#include "state_plugin.h"
 
 #define VCPUS_MAX 2
 /* A line of the interrupt controllers that nothing else uses. */
@@ -208,7 +211,11 @@ int main(int argc, char **argv)
 	const char *cpu_list = getenv("PLUGVM_BENCH_PLUGIN_CPUS");
 	if (cpu_list && sscanf(cpu_list, "%d,%d", &cpus[0], &cpus[1]) == 2)
 		pin_to_cpu(cpus[0]);
+	if (argc >= 2 && strcmp(argv[1], "begin") == 0)
+		return write(STDOUT_FILENO, "", 1) != 1;
 	check(crosvm_connect(&vm), "connect");
+	if (argc == 4 && strcmp(argv[1], "state") == 0)
+		stay_in_state(vm, argv[2], (unsigned int)atoi(argv[3]));
 	if (argc == 2 && strcmp(argv[1], "free") == 0) {
 		run_free();
 		return 0;

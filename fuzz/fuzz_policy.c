@@ -10,12 +10,11 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "jail/filter.h"
-#include "jail/syscalls.h"
-#include "jail_bpf.h"
+#include "policy/filter.h"
+#include "policy/syscalls.h"
+#include "policy_bpf.h"
 
-#define FLAG_KILL 0x01
-
+/* A byte that means nothing any more, and a number. */
 #define HEADER_SIZE 9
 
 static struct policy policy;
@@ -74,28 +73,28 @@ static void check_policy(void)
 	REQUIRE(comparisons == policy.comparison_count);
 }
 
-static void check_call(enum filter_refusal refusal, const struct seccomp_data *data)
+static void check_call(const struct seccomp_data *data)
 {
-	REQUIRE(bpf_run(&filter, data, NULL) == bpf_verdict(&policy, refusal, data));
+	REQUIRE(bpf_run(&filter, data, NULL) == bpf_verdict(&policy, data));
 }
 
 /* Each rule with arguments at what it compares them with, and moved away from there. */
-static void check_filter(enum filter_refusal refusal, uint64_t number)
+static void check_filter(uint64_t number)
 {
 	REQUIRE(bpf_is_valid(&filter));
-	check_call(refusal, &(struct seccomp_data){.nr = (int)number, .arch = AUDIT_ARCH_X86_64});
-	check_call(refusal, &(struct seccomp_data){.nr = 0, .arch = (uint32_t)number});
+	check_call(&(struct seccomp_data){.nr = (int)number, .arch = AUDIT_ARCH_X86_64});
+	check_call(&(struct seccomp_data){.nr = 0, .arch = (uint32_t)number});
 	for (uint32_t i = 0; i < policy.rule_count; i++) {
 		const struct policy_rule *rule = &policy.rules[i];
 		struct seccomp_data data = {.nr = rule->number, .arch = AUDIT_ARCH_X86_64};
-		check_call(refusal, &data);
+		check_call(&data);
 		for (uint32_t c = rule->first; c < rule->first + rule->count; c++) {
 			const struct policy_comparison *comparison = &policy.comparisons[c];
 			data.args[comparison->argument] = comparison->value;
-			check_call(refusal, &data);
+			check_call(&data);
 			struct seccomp_data other = data;
 			other.args[comparison->argument] ^= number;
-			check_call(refusal, &other);
+			check_call(&other);
 		}
 	}
 }
@@ -104,7 +103,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size < HEADER_SIZE)
 		return 0;
-	enum filter_refusal refusal = data[0] & FLAG_KILL ? FILTER_KILL : FILTER_NOTIFY;
 	uint64_t number;
 	memcpy(&number, data + 1, sizeof(number));
 	/* A copy of just its size, so that a byte read too far is noticed. */
@@ -121,10 +119,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_error(&error, text_size > 0 ? text : "", text_size);
 	} else {
 		check_policy();
-		result = filter_compile(&policy, refusal, &filter, &error);
+		result = filter_compile(&policy, &filter, &error);
 		REQUIRE(result == 0 || result == -E2BIG);
 		if (result == 0)
-			check_filter(refusal, number);
+			check_filter(number);
 	}
 	free(text);
 	return 0;

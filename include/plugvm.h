@@ -218,11 +218,10 @@ enum plugvm_jail_profile {
 	PLUGVM_JAIL_STRICT,
 };
 
-struct sock_filter;
-
 int plugvm_jail_new(enum plugvm_jail_profile profile, struct plugvm_jail **out_jail,
                     struct plugvm_error *out_error);
 void plugvm_jail_free(struct plugvm_jail **);
+enum plugvm_jail_profile plugvm_jail_get_profile(const struct plugvm_jail *);
 
 /* The uid and gid outside; needs root. By default one from 0x70000000 on for root, and the caller's own for others. */
 #define PLUGVM_JAIL_UID_DEFAULT UINT32_MAX
@@ -245,12 +244,84 @@ int plugvm_jail_read_gid_maps(struct plugvm_jail *, const char *path, struct plu
 int plugvm_jail_join_cgroup(struct plugvm_jail *, const char *directory, struct plugvm_error *out_error);
 /* Set a resource limit (RLIMIT_*, soft and hard) other than the jail's own. */
 int plugvm_jail_set_rlimit(struct plugvm_jail *, int resource, uint64_t value, struct plugvm_error *out_error);
+enum plugvm_jail_limit {
+	/*
+	 * Bytes of memory, of all processes in the jail. Where no cgroup can be made: of address space for each process and
+	 * of each file, which is weaker and logged as a warning.
+	 */
+	PLUGVM_LIMIT_MEMORY,
+	/* Processes and threads in the jail, its init included. By default 32 and 4 for each vCPU. */
+	PLUGVM_LIMIT_PIDS,
+	/* Open fds of each process. By default 64, 4 for each vCPU and 2 for each possible event. */
+	PLUGVM_LIMIT_FDS,
+	/* CPU time, of all processes in the jail together: percent of one CPU. Needs a cgroup. */
+	PLUGVM_LIMIT_CPU,
+	PLUGVM_LIMIT_COUNT /* how many there are */
+};
 /*
- * Another seccomp filter, which is copied. It must allow sendmsg, execve and exit_group, with which the plugin's
- * process ends its set-up. `notifies`: it uses user notification, which is answered with ENOSYS and logged.
+ * Limit what the plugin uses. With a limit of memory, pids or CPU the VM gets cgroups of its own, of version 1 or 2, where
+ * the caller may make them; they are removed with the plugin, and those of hosts that were killed at the next such start.
+ * Not beside plugvm_jail_join_cgroup(): then there is only what works without.
+ *   -EINVAL      too little or too much
+ * plugvm_plugin_new() fails if a limit cannot be held, and logs how each is (PLUGVM_LOG_INFO).
  */
-int plugvm_jail_set_filter(struct plugvm_jail *, const struct sock_filter *filter, size_t count, bool notifies,
-                           struct plugvm_error *out_error);
+int plugvm_jail_set_limit(struct plugvm_jail *, enum plugvm_jail_limit limit, uint64_t value,
+                          struct plugvm_error *out_error);
+/*
+ * Let the limit of memory be one for the plugin and the calling process together, so that guest memory counts whoever
+ * touches it: plugvm_plugin_new() moves the whole process into the VM's cgroup, and plugvm_plugin_free() moves it back.
+ * For a process with one VM.
+ */
+void plugvm_jail_limit_host(struct plugvm_jail *);
+/*
+ * Take the policy of system calls from this file (plugvm-policy(5)) instead of the profile's. It is read at once, and a
+ * mistake told with file, line and column. What it does not allow ends the plugin.
+ */
+int plugvm_jail_set_policy(struct plugvm_jail *, const char *path, struct plugvm_error *out_error);
+/* Let calls that the policy does not allow be made all the same, and log them, but for those that no policy can allow. */
+void plugvm_jail_log_failures(struct plugvm_jail *);
+/* Let memory be written and executed at once. For the default profile's own policy. */
+int plugvm_jail_allow_jit(struct plugvm_jail *, struct plugvm_error *out_error);
+
+/* A system call of a plugin. */
+struct plugvm_jail_call {
+	int number;
+	uint64_t arguments[6];
+};
+typedef void plugvm_jail_call_fn(void *context, const struct plugvm_jail_call *);
+/*
+ * Have each call told that the plugin makes, before it is made, instead of a policy: all are let through but those that no
+ * policy can allow, and those of other architectures. The plugin waits for each call to be taken, so this is slow.
+ * `observe` is called inside plugvm_plugin_try_wait() and wait(), which must go on being called; plugvm_machine_run() does
+ * that.
+ */
+void plugvm_jail_observe(struct plugvm_jail *, plugvm_jail_call_fn *observe, void *context);
+
+/* What takes a text line by line, without its newline. The line is the library's. */
+typedef void plugvm_line_fn(void *context, const char *line);
+
+/*
+ * Compile a policy of system calls, plugvm-policy(5), and explain it: each rule in words, then the rest, then what may
+ * not be what was meant. Returns how many of the lines are warnings.
+ *   -EINVAL, -E2BIG and others  *out_error says where and why: "FILE:LINE:COLUMN: ..."
+ */
+int plugvm_policy_explain(const char *path, plugvm_line_fn *take_line, void *context,
+                          struct plugvm_error *out_error);
+/*
+ * What a plugin did, as a policy that would have sufficed. plugvm_policy_learn() takes each call, with the learner as its
+ * context; write() then gives the policy's text. Arguments are told apart where the call's number alone allows too much.
+ */
+struct plugvm_policy_learner;
+int plugvm_policy_learner_new(struct plugvm_policy_learner **out_learner);
+void plugvm_policy_learner_free(struct plugvm_policy_learner **);
+/* Add to the rules of this file, once, instead of beginning with none. Its refusals stay. Errors as of explain(). */
+int plugvm_policy_learner_add_file(struct plugvm_policy_learner *, const char *path,
+                                   struct plugvm_error *out_error);
+void plugvm_policy_learn(void *learner, const struct plugvm_jail_call *call);
+/* -ENOMEM */
+int plugvm_policy_learner_write(struct plugvm_policy_learner *, plugvm_line_fn *take_line, void *context);
+/* Return the text of a built-in policy, "default" or "strict"; NULL: there is none of this name. */
+const char *plugvm_policy_text(const char *name);
 
 /* The most vCPUs that a VM can have here; the kernel may take fewer (KVM_CAP_MAX_VCPUS). */
 #define PLUGVM_VCPUS_MAX 1024
@@ -397,6 +468,8 @@ enum plugvm_plugin_state {
 struct plugvm_plugin_status {
 	enum plugvm_plugin_state state;
 	int value;
+	bool is_refused; /* the next says which system call, not allowed by its jail's policy, it was killed for */
+	int system_call;
 };
 
 /* Tell how the plugin is; reaps it once it has exited. Never blocks. */
@@ -455,6 +528,18 @@ int plugvm_plugin_vcpu_hyperv_synic(struct plugvm_plugin_vcpu *, struct plugvm_v
 /* Return what went wrong, in words; "" if nothing did. Valid as long as the object. */
 const char *plugvm_plugin_vcpu_fault(const struct plugvm_plugin_vcpu *);
 
+/*
+ * Give up, for the whole process and for ever, what the host no longer needs once its last plugin has been started:
+ * the calling thread's capabilities, and being traced or dumped by others of the same user; and put every thread under
+ * a seccomp filter that has what this library needs and no more. No file can be opened then and no process started;
+ * KVM takes the requests that the library makes. Any other system call ends the process by SIGSYS, the embedder's own
+ * calls not excepted. The uid stays. Returns 1; or 0 if the library was built with a sanitizer or for coverage, whose
+ * runtime cannot live with that, and only the capabilities are gone. A second call changes nothing.
+ *   -EINVAL  this kernel has no seccomp filters
+ *   -ESRCH   a thread has a filter of its own
+ */
+int plugvm_drop_privileges(struct plugvm_error *out_error);
+
 /* ---- Level 2: a whole run ---- */
 
 struct plugvm_machine;
@@ -493,6 +578,12 @@ struct plugvm_machine_config {
 
 	plugvm_log_fn *log; /* NULL: nothing is logged */
 	void *context;      /* for log */
+
+	/*
+	 * Call plugvm_drop_privileges() once the plugin has been started, and put the vCPUs' threads under a filter
+	 * of their own. For a process that runs one machine and does nothing else.
+	 */
+	bool drop_privileges;
 };
 
 struct plugvm_result {

@@ -2,7 +2,7 @@
 /*
  * firmware - a plugin that boots an unmodified PC BIOS, such as SeaBIOS, and shows its log.
  *
- *     plugvm run --stdout inherit -- firmware /usr/share/seabios/bios.bin
+ *     plugvm run --plugin-mount /usr/share/seabios -- firmware /usr/share/seabios/bios.bin
  *
  * The machine has memory, one processor with its timer and interrupt controllers, a CMOS and the debug port that
  * takes the log; everything else on a PC's bus is absent. So the firmware looks around, finds nothing to boot

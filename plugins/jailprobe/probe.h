@@ -10,14 +10,27 @@
 
 /* What the caller says of the jail. */
 struct expectation {
-	bool unprivileged; /* the host is not root: the caller's groups stay */
+	bool unprivileged;       /* the host is not root: the caller's groups stay */
+	const char *mounts[256]; /* what the operator shows beside what the profile has; NULL at the end */
+	size_t mount_count;
+	const char *setuid_file; /* one that would change the user; NULL: there is none */
+	const char *socket;      /* an abstract name that somebody outside listens on */
 };
 extern struct expectation expected;
+
+/* What a call's number and arguments were. */
+struct call {
+	const char *name;
+	long number;
+	long arguments[6];
+};
 
 /* One line of the output. */
 struct item {
 	const char *name;
 	void (*check)(void);
+	const struct call *call; /* instead of check: one that must end the process, or at least be refused */
+	bool may_end;            /* the check may end the process too, and then it holds */
 };
 extern const struct item identity_items[], file_items[], limit_items[], call_items[];
 
@@ -25,19 +38,15 @@ extern const struct item identity_items[], file_items[], limit_items[], call_ite
 void expect(bool holds, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Say that this cannot be looked at, and why. */
 void not_here(const char *reason);
+/* Say more of what was found. */
+void detail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Expect that a call has failed with one of two errnos. */
 void expect_errno(const char *call, long result, int code, int other_code);
 
-/* Run a function in a child and return its wait status. Without an end of its own it exits with 0. */
-int in_child(void (*run)(const void *), const void *argument);
-
-/* What a call's number and arguments were, for in_child(). */
-struct call {
-	const char *name;
-	long number;
-	long arguments[6];
-};
-/* Expect that a call kills whoever makes it. */
-void expect_killed(const struct call *call);
+/*
+ * Has the filter refused a call that has failed with this errno? For calls that the kernel would have answered with
+ * another one.
+ */
+bool is_refusal(int code);
 
 #endif

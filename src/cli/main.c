@@ -13,9 +13,12 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "cli/jail_check.h"
 #include "cli/options.h"
+#include "cli/policy_verb.h"
 #include "cli/pump.h"
 #include "cli/report.h"
+#include "cli/run.h"
 
 /* For the signal handler; NULL while there is nothing to stop. */
 static _Atomic(struct plugvm_machine *) the_machine;
@@ -110,49 +113,51 @@ static void raise_fd_limit(const struct options *options)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int run(int argc, char **argv)
+int run_plugin(struct options *options)
 {
-	struct options options;
 	struct pump input = {.running = false}, output = {.running = false};
-	int status = options_parse(&options, argc, argv);
-	if (status != STATUS_OK || !options.path) {
-		options_fini(&options);
-		return status;
-	}
-	options.machine.log = report_log;
-	options.machine.context = &options;
-	if (!options.machine.jail && !options.disable_sandbox && options.verbosity != QUIET)
-		fprintf(
-		    stderr,
-		    "plugvm: warning: this version has no jail unless --jail is given: the plugin runs with all "
-		    "your rights "
-		    "(--disable-sandbox says that you know)\n");
+	int status;
+	options->machine.log = report_log;
+	options->machine.context = options;
+	options->machine.drop_privileges = true;
+	if (options->disable_sandbox && options->verbosity != QUIET)
+		fprintf(stderr,
+		        "plugvm: warning: --disable-sandbox: the plugin has no jail, but all your rights\n");
 
 	int result = 0;
-	if (options.inherit_stdin)
+	if (options->inherit_stdin)
 		result = pump_input(&input, STDIN_FILENO);
-	if (result == 0 && options.inherit_stdout)
+	if (result == 0 && options->inherit_stdout)
 		result = pump_output(&output, STDOUT_FILENO);
-	if (options.inherit_stdin)
-		options.machine.stdin_fd = input.plugin_end;
-	if (options.inherit_stdout)
-		options.machine.stdout_fd = output.plugin_end;
+	if (options->inherit_stdin)
+		options->machine.stdin_fd = input.plugin_end;
+	if (options->inherit_stdout)
+		options->machine.stdout_fd = output.plugin_end;
 
-	raise_fd_limit(&options);
+	raise_fd_limit(options);
 	install_signal_handlers();
 	if (result < 0) {
 		fprintf(stderr, "plugvm: the plugin's stdio: %s\n", strerror(-result));
 		status = STATUS_ENVIRONMENT;
 	} else {
-		status = run_with_stdio(&options);
+		status = run_with_stdio(options);
 	}
 	/* These are the pumps', which close them. */
-	if (options.inherit_stdin)
-		options.machine.stdin_fd = -1;
-	if (options.inherit_stdout)
-		options.machine.stdout_fd = -1;
+	if (options->inherit_stdin)
+		options->machine.stdin_fd = -1;
+	if (options->inherit_stdout)
+		options->machine.stdout_fd = -1;
 	pump_fini(&input);
 	pump_fini(&output);
+	return status;
+}
+
+static int run(int argc, char **argv)
+{
+	struct options options;
+	int status = options_parse(&options, argc, argv);
+	if (status == STATUS_OK && options.path)
+		status = run_plugin(&options);
 	options_fini(&options);
 	return status;
 }
@@ -170,19 +175,27 @@ int main(int argc, char **argv)
 	const char *verb = argc > 1 ? argv[1] : "";
 	if (strcmp(verb, "run") == 0)
 		return run(argc - 1, argv + 1);
+	if (strcmp(verb, "jail-check") == 0)
+		return jail_check(argc - 1, argv + 1);
+	if (strcmp(verb, "policy") == 0)
+		return policy_verb(argc - 1, argv + 1);
 	if (strcmp(verb, "--version") == 0) {
 		unsigned major, minor, patch;
 		plugvm_version(&major, &minor, &patch);
 		printf("plugvm %u.%u.%u\n", major, minor, patch);
 		return STATUS_OK;
 	}
-	if (strcmp(verb, "limits") == 0) {
+	if (strcmp(verb, "limits") == 0 && argc == 2) {
 		print_limits();
 		return STATUS_OK;
 	}
 	if (strcmp(verb, "help") == 0 || strcmp(verb, "--help") == 0 || strcmp(verb, "-h") == 0) {
 		options_print_usage();
 		return STATUS_OK;
+	}
+	if (strcmp(verb, "limits") == 0) {
+		fprintf(stderr, "plugvm: `plugvm limits` takes nothing more\nplugvm: try `plugvm help`\n");
+		return STATUS_USAGE;
 	}
 	fprintf(stderr,
 	        verb[0] ? "plugvm: there is no verb '%s'; try `plugvm help`\n"

@@ -32,7 +32,13 @@ enum option_id {
 	OPTION_PLUGIN_MOUNT_FILE,
 	OPTION_PLUGIN_GID_MAP,
 	OPTION_PLUGIN_GID_MAP_FILE,
+	OPTION_SECCOMP_POLICY,
+	OPTION_SECCOMP_POLICY_DIR,
+	OPTION_SECCOMP_LOG_FAILURES,
+	OPTION_ALLOW_JIT,
+	OPTION_LIMIT,
 	OPTION_ENV,
+	OPTION_FILE,
 	OPTION_STDIN,
 	OPTION_STDOUT,
 	OPTION_GRACE,
@@ -61,7 +67,13 @@ static const struct option long_options[] = {
     {"plugin-mount-file", required_argument, NULL, OPTION_PLUGIN_MOUNT_FILE},
     {"plugin-gid-map", required_argument, NULL, OPTION_PLUGIN_GID_MAP},
     {"plugin-gid-map-file", required_argument, NULL, OPTION_PLUGIN_GID_MAP_FILE},
+    {"seccomp-policy", required_argument, NULL, OPTION_SECCOMP_POLICY},
+    {"seccomp-policy-dir", required_argument, NULL, OPTION_SECCOMP_POLICY_DIR},
+    {"seccomp-log-failures", no_argument, NULL, OPTION_SECCOMP_LOG_FAILURES},
+    {"allow-jit", no_argument, NULL, OPTION_ALLOW_JIT},
+    {"limit", required_argument, NULL, OPTION_LIMIT},
     {"env", required_argument, NULL, OPTION_ENV},
+    {"file", required_argument, NULL, OPTION_FILE},
     {"stdin", required_argument, NULL, OPTION_STDIN},
     {"stdout", required_argument, NULL, OPTION_STDOUT},
     {"grace", required_argument, NULL, OPTION_GRACE},
@@ -76,10 +88,16 @@ static const struct option long_options[] = {
     {NULL, 0, NULL, 0},
 };
 
+/* '+': the plugin's own options are not ours. */
+#define OPTION_LETTERS "+:c:hqv"
+
 void options_print_usage(void)
 {
 	printf(
 	    "usage: plugvm run [OPTION...] -- PLUGIN [ARGUMENT...]\n"
+	    "       plugvm policy check FILE | plugvm policy show default|strict\n"
+	    "       plugvm policy learn [--output FILE] [--merge] [OPTION...] -- PLUGIN [ARGUMENT...]\n"
+	    "       plugvm jail-check [OPTION...] [-- EXPECTATION...]\n"
 	    "       plugvm limits | plugvm help | plugvm --version\n"
 	    "\n"
 	    "Run a virtual machine whose brain is the program PLUGIN.\n"
@@ -90,9 +108,9 @@ void options_print_usage(void)
 	    "      --irqchip kernel|split|none\n"
 	    "                           the interrupt controllers that are KVM's: all, the local APICs, none\n"
 	    "                           (kernel); the plugin emulates the others\n"
-	    "      --disable-sandbox    run the plugin with all your rights, and do not warn of that\n"
-	    "      --jail none|default|strict\n"
-	    "                           what confines the plugin (none); strict: static plugins only\n"
+	    "      --jail default|strict\n"
+	    "                           what confines the plugin (default); strict: static plugins only\n"
+	    "      --disable-sandbox    no jail: run the plugin with all your rights\n"
 	    "      --jail-uid UID       who the plugin is outside its jail; for root\n"
 	    "      --plugin-root DIR    what the plugin sees as its root, instead of the system's libraries\n"
 	    "      --plugin-mount SOURCE[:[TARGET][:true|false]]\n"
@@ -101,8 +119,20 @@ void options_print_usage(void)
 	    "                           the same for each line of FILE\n"
 	    "      --plugin-gid-map INNER[:[OUTER][:COUNT]], --plugin-gid-map-file FILE\n"
 	    "                           groups that exist in the jail; for root\n"
+	    "      --seccomp-policy FILE\n"
+	    "                           the system calls that the plugin may make: plugvm-policy(5)\n"
+	    "      --seccomp-policy-dir DIR\n"
+	    "                           the same from DIR/plugin.policy\n"
+	    "      --seccomp-log-failures\n"
+	    "                           let the plugin make others too, and log them\n"
+	    "      --allow-jit          let memory be written and executed at once\n"
+	    "      --limit memory=SIZE,pids=N,fds=N,cpu=SHARE\n"
+	    "                           what a jailed plugin can use; SIZE: 512M, SHARE of a CPU: 0.5 or 50%%\n"
 	    "      --env NAME[=VALUE]   give the plugin an environment variable; without VALUE, this\n"
 	    "                           program's own. CROSVM_STATS and PLUGVM_* are given by themselves\n"
+	    "      --file NAME=PATH[:rw]\n"
+	    "                           open a file for the plugin, whose fd number is in PLUGVM_FD_NAME;\n"
+	    "                           read-only unless :rw\n"
 	    "      --stdin null|inherit|FILE\n"
 	    "                           what the plugin reads (null)\n"
 	    "      --stdout null|inherit|FILE\n"
@@ -227,10 +257,24 @@ static int take_env(struct options *options)
 	return STATUS_OK;
 }
 
+static int take_file(struct options *options)
+{
+	const char *wrong;
+	const char *variable = file_options_add(&options->files, optarg, &wrong);
+	if (!variable)
+		return usage_error("--file %s: %s", optarg, wrong);
+	options->machine.fds = options->files.fds;
+	options->machine.fd_count = options->files.count;
+	return add_env(options, variable) ? STATUS_OK : usage_error("out of memory");
+}
+
 /* What the plugin gets without being told to: its own switches. */
 static bool add_default_env(struct options *options)
 {
 	for (char **variable = environ; variable && *variable; variable++) {
+		/* Numbers of fds are those of another run. */
+		if (strncmp(*variable, "PLUGVM_FD_", 10) == 0)
+			continue;
 		if (strncmp(*variable, "PLUGVM_", 7) == 0 || strncmp(*variable, "CROSVM_STATS=", 13) == 0) {
 			if (!add_env(options, *variable))
 				return false;
@@ -292,37 +336,55 @@ static int take_net(struct options *options)
 	return wrong ? usage_error("--net %s: %s", optarg, wrong) : STATUS_OK;
 }
 
-/* ---- The jail ---- */
-
-static int take_jail(struct options *options)
+static int take_limit(struct options *options)
 {
-	static const struct {
-		const char *name;
-		enum plugvm_jail_profile profile;
-	} profiles[] = {{"default", PLUGVM_JAIL_DEFAULT}, {"strict", PLUGVM_JAIL_STRICT}};
 	struct plugvm_error error;
-	plugvm_jail_free(&options->machine.jail);
-	if (strcmp(optarg, "none") == 0)
-		return STATUS_OK;
-	for (size_t i = 0; i < sizeof(profiles) / sizeof(profiles[0]); i++) {
-		if (strcmp(optarg, profiles[i].name) == 0)
-			return plugvm_jail_new(profiles[i].profile, &options->machine.jail, &error) < 0
-			           ? usage_error("%s", error.text)
-			           : STATUS_OK;
-	}
-	return usage_error("--jail takes none, default or strict, not '%s'", optarg);
+	return limit_options_add(&options->limits, optarg, &error) < 0 ? usage_error("%s", error.text) : STATUS_OK;
 }
 
-/* What says more of the jail, once it is there. */
+/* ---- The jail ---- */
+
+/* Find out which jail it is to be, and make that, before the options that say more of it are taken in their order. */
+static int take_jail(struct options *options, int argc, char **argv)
+{
+	static const char *const profiles[] = {[PLUGVM_JAIL_DEFAULT] = "default", [PLUGVM_JAIL_STRICT] = "strict"};
+	const char *name = NULL;
+	enum plugvm_jail_profile profile = PLUGVM_JAIL_DEFAULT;
+	struct plugvm_error error;
+	int id;
+	/* Not 1: getopt() is to forget what it was at. */
+	optind = 0;
+	while ((id = getopt_long(argc, argv, OPTION_LETTERS, long_options, NULL)) != -1) {
+		options->disable_sandbox = options->disable_sandbox || id == OPTION_DISABLE_SANDBOX;
+		name = id == OPTION_JAIL ? optarg : name;
+	}
+	if (name && options->disable_sandbox)
+		return usage_error("--jail and --disable-sandbox contradict each other");
+	if (name && strcmp(name, profiles[PLUGVM_JAIL_STRICT]) == 0)
+		profile = PLUGVM_JAIL_STRICT;
+	if (name && strcmp(name, profiles[profile]) != 0)
+		return usage_error("--jail takes default or strict, not '%s'; none is --disable-sandbox", name);
+	if (plugvm_jail_new(profile, &options->machine.jail, &error) < 0)
+		return usage_error("%s", error.text);
+	return STATUS_OK;
+}
+
+static int set_policy_of(struct plugvm_jail *jail, const char *directory, struct plugvm_error *out_error)
+{
+	char path[PATH_MAX];
+	if ((size_t)snprintf(path, sizeof(path), "%s/plugin.policy", directory) < sizeof(path))
+		return plugvm_jail_set_policy(jail, path, out_error);
+	snprintf(out_error->text, sizeof(out_error->text), "--seccomp-policy-dir: the path is too long");
+	return -ENAMETOOLONG;
+}
+
+/* What says more of the jail. Checked even if there will be none. */
 static int take_jail_option(struct options *options, int id)
 {
 	struct plugvm_jail *jail = options->machine.jail;
 	struct plugvm_error error;
 	unsigned uid;
 	int result;
-	if (!jail)
-		return usage_error(
-		    "--jail-uid and --plugin-... describe a jail: they come after --jail default or strict");
 	if (id == OPTION_JAIL_UID) {
 		if (!parse_number(optarg, 1, UINT32_MAX - 1, &uid))
 			return usage_error("--jail-uid takes a uid other than 0, not '%s'", optarg);
@@ -335,6 +397,15 @@ static int take_jail_option(struct options *options, int id)
 		result = plugvm_jail_read_mounts(jail, optarg, &error);
 	} else if (id == OPTION_PLUGIN_GID_MAP) {
 		result = plugvm_jail_parse_gid_map(jail, optarg, &error);
+	} else if (id == OPTION_SECCOMP_POLICY) {
+		result = plugvm_jail_set_policy(jail, optarg, &error);
+	} else if (id == OPTION_SECCOMP_POLICY_DIR) {
+		result = set_policy_of(jail, optarg, &error);
+	} else if (id == OPTION_SECCOMP_LOG_FAILURES) {
+		plugvm_jail_log_failures(jail);
+		result = 0;
+	} else if (id == OPTION_ALLOW_JIT) {
+		result = plugvm_jail_allow_jit(jail, &error);
 	} else {
 		result = plugvm_jail_read_gid_maps(jail, optarg, &error);
 	}
@@ -352,19 +423,25 @@ static int take_option(struct options *options, int id)
 	case OPTION_IRQCHIP:
 		return take_irqchip(options);
 	case OPTION_DISABLE_SANDBOX:
-		options->disable_sandbox = true;
-		return STATUS_OK;
 	case OPTION_JAIL:
-		return take_jail(options);
+		return STATUS_OK; /* take_jail() has seen them */
 	case OPTION_JAIL_UID:
 	case OPTION_PLUGIN_ROOT:
 	case OPTION_PLUGIN_MOUNT:
 	case OPTION_PLUGIN_MOUNT_FILE:
 	case OPTION_PLUGIN_GID_MAP:
 	case OPTION_PLUGIN_GID_MAP_FILE:
+	case OPTION_SECCOMP_POLICY:
+	case OPTION_SECCOMP_POLICY_DIR:
+	case OPTION_SECCOMP_LOG_FAILURES:
+	case OPTION_ALLOW_JIT:
 		return take_jail_option(options, id);
+	case OPTION_LIMIT:
+		return take_limit(options);
 	case OPTION_ENV:
 		return take_env(options);
+	case OPTION_FILE:
+		return take_file(options);
 	case OPTION_STDIN:
 		return take_stdio(&options->stdin_path, &options->inherit_stdin);
 	case OPTION_STDOUT:
@@ -421,11 +498,13 @@ int options_parse(struct options *options, int argc, char **argv)
 	if (!add_default_env(options))
 		return usage_error("out of memory");
 
-	optind = 1;
 	opterr = 0;
+	int status = take_jail(options, argc, argv);
+	if (status != STATUS_OK)
+		return status;
+	optind = 0;
 	int id;
-	/* '+': the plugin's own options are not ours. */
-	while ((id = getopt_long(argc, argv, "+:c:hqv", long_options, NULL)) != -1) {
+	while ((id = getopt_long(argc, argv, OPTION_LETTERS, long_options, NULL)) != -1) {
 		if (id == '?')
 			return optopt && optopt < 256
 			           ? usage_error("there is no option '-%c'", optopt)
@@ -437,13 +516,19 @@ int options_parse(struct options *options, int argc, char **argv)
 			options_print_usage();
 			return STATUS_OK;
 		}
-		int status = take_option(options, id);
+		status = take_option(options, id);
 		if (status != STATUS_OK)
 			return status;
 	}
+	struct plugvm_error error;
+	if (limit_options_apply(&options->limits, options->disable_sandbox ? NULL : options->machine.jail,
+	                        &error) < 0)
+		return usage_error("%s", error.text);
 	if (optind == argc || !argv[optind][0])
 		return usage_error("no plugin was named");
-	int status = take_plugin(options, argv[optind]);
+	if (options->disable_sandbox)
+		plugvm_jail_free(&options->machine.jail);
+	status = take_plugin(options, argv[optind]);
 	options->machine.path = options->path;
 	options->machine.argv = (const char *const *)argv + optind;
 	options->machine.env = options->env;
@@ -459,6 +544,7 @@ void options_fini(struct options *options)
 {
 	fd_close(&options->machine.stdin_fd);
 	fd_close(&options->machine.stdout_fd);
+	file_options_fini(&options->files);
 	net_options_fini(&options->net);
 	plugvm_jail_free(&options->machine.jail);
 	free(options->path);

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "cli/file_options.h"
+#include "cli/limit_options.h"
 #include "cli/net.h"
 #include "plugvm.h"
 
@@ -37,6 +39,8 @@ struct options {
 	bool disable_sandbox;
 	enum verbosity verbosity;
 	struct net_options net;
+	struct limit_options limits;
+	struct file_options files;
 	char *path;       /* of the plugin, resolved; owned */
 	const char **env; /* owned, with strings of the process or owned; NULL-terminated */
 	size_t env_count;

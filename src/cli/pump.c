@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/capabilities.h"
 #include "base/fd.h"
 #include "base/log.h"
 
@@ -78,6 +79,7 @@ static void *pump_thread(void *argument)
 	struct pump *pump = argument;
 	uint8_t chunk[CHUNK_BYTES];
 	size_t kept = 0;
+	capabilities_drop(); /* what the process gives up later, this thread would keep */
 	for (;;) {
 		ssize_t size = read(pump->from, chunk + kept, sizeof(chunk) - kept);
 		if (size < 0 && errno == EINTR)

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "jail/privileges.h"
 #include "kvm/kvm.h"
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -84,14 +85,16 @@ static void kill_plugin(struct plugvm_machine *machine)
 static void note_plugin_exit(struct plugvm_machine *machine)
 {
 	const struct plugvm_plugin_status *status = &machine->result.plugin;
+	char why[JAIL_WHY_BYTES];
 	if (status->state == PLUGVM_PLUGIN_EXITED)
 		set_end(machine, PLUGVM_END_PLUGIN_EXITED, status->value, false,
 		        status->value == 0 ? "the plugin exited" : "the plugin exited with status %d",
 		        status->value);
 	else if (!machine->killed)
 		set_end(machine, PLUGVM_END_PLUGIN_KILLED, status->value, false,
-		        "the plugin was killed by signal %d (SIG%s)", status->value,
-		        sigabbrev_np(status->value) ? sigabbrev_np(status->value) : "?");
+		        "the plugin was killed by signal %d (SIG%s)%s", status->value,
+		        sigabbrev_np(status->value) ? sigabbrev_np(status->value) : "?",
+		        jail_process_explain(&machine->plugin->process.jail, why));
 	begin_stop(machine);
 }
 
@@ -260,7 +263,7 @@ static int on_start(void *context)
 		        "the threads of the vCPUs could not be made: %s", error_name(-result));
 		begin_stop(machine);
 	}
-	return result;
+	return result < 0 ? result : privileges_narrow(HOST_FILTER_MAIN);
 }
 
 static void on_kick(void *context, uint32_t cpu)
@@ -272,6 +275,18 @@ static void on_log(void *context, enum plugvm_log_level level, const char *line)
 {
 	const struct plugvm_machine *machine = context;
 	log_line(&machine->log, level, "%s", line);
+}
+
+static int drop_privileges(struct plugvm_machine *machine, struct plugvm_error *out_error)
+{
+	int result = plugvm_drop_privileges(out_error);
+	if (result < 0) {
+		plugvm_plugin_free(&machine->plugin, NULL);
+		return result;
+	}
+	log_line(&machine->log, PLUGVM_LOG_DEBUG, "the host's own filter is %s",
+	         result > 0 ? "on" : "off: this is a build with a sanitizer or for coverage");
+	return 0;
 }
 
 static int start_plugin(struct plugvm_machine *machine, struct plugvm_error *out_error)
@@ -303,6 +318,8 @@ static int start_plugin(struct plugvm_machine *machine, struct plugvm_error *out
 	    .context = machine,
 	};
 	result = plugin_new(&plugin_config, config->measure, &machine->plugin, out_error);
+	if (result == 0 && config->drop_privileges)
+		result = drop_privileges(machine, out_error);
 	if (result < 0)
 		plugin_log_fini(&machine->plugin_log);
 	return result;

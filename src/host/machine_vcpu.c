@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "host/machine.h"
+#include "jail/privileges.h"
 
 /* Returns false if the machine stops. */
 static bool pass_barrier(struct init_barrier *barrier)
@@ -62,7 +63,9 @@ static void *vcpu_thread(void *argument)
 	snprintf(name, sizeof(name), "vcpu%u", self->cpu);
 	pthread_setname_np(pthread_self(), name);
 
-	int result = plugvm_plugin_vcpu_init(self->pv, self->vcpu);
+	int result = privileges_narrow(HOST_FILTER_VCPU);
+	if (result == 0)
+		result = plugvm_plugin_vcpu_init(self->pv, self->vcpu);
 	if (result < 0)
 		exit_from_link_error(result, self->pv, &self->end);
 	else if (!pass_barrier(&machine->barrier))

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "base/capabilities.h"
 #include "base/fd.h"
 #include "base/sys.h"
 
@@ -21,6 +22,7 @@ static void *notifier_thread(void *argument)
 {
 	struct notifier *notifier = argument;
 	uint64_t value;
+	capabilities_drop(); /* what the process gives up later, this thread would keep */
 	/* Both calls are cancellation points; the second may block for as long as the plugin likes. */
 	while (read(notifier->armed, &value, sizeof(value)) < 0 && errno == EINTR)
 		;

@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "base/sys.h"
 #include "jail/launch.h"
-#include "wire/limits.h"
+#include "jail/limit.h"
 
 /* How long a killed process may take to go, while the kernel takes it apart. */
 #define REAP_TIMEOUT_MS 3000
@@ -122,16 +122,13 @@ static int start_unjailed(struct process *process, struct launch *launch, struct
 static int start_jailed(struct process *process, const struct plugvm_plugin_config *config,
                         const struct launch *launch, struct plugvm_error *out_error)
 {
-	/* What a plugin of this size can need. */
-	const struct jail_limits limits = {.fds = 64 + 4 * (uint64_t)config->vcpu_count + 2 * LIMIT_EVENTS,
-	                                   .processes = 32 + 4 * (uint64_t)config->vcpu_count,
-	                                   .file_bytes = (uint64_t)LIMIT_MEMORY_GIB << 30};
-	*process = (struct process){.pidfd = -1, .is_jailed = true};
-	int result = jail_spawn(config->jail, launch, &limits, &process->jail, out_error);
+	const struct jail_limits limits = limits_of_vm(config->vcpu_count);
+	*process = (struct process){
+	    .pidfd = -1, .is_jailed = true, .log = {.sink = config->log, .context = config->context}};
+	int result = jail_spawn(config->jail, launch, &limits, &process->log, &process->jail, out_error);
 	process->pid = process->jail.init_pid;
 	process->pidfd = process->jail.init_pidfd;
 	process->plugin_pid = process->jail.plugin_pid;
-	process->log = (struct log){.sink = config->log, .context = config->context};
 	return result;
 }
 
@@ -187,6 +184,8 @@ static void take_jailed_status(struct process *process)
 	int status = process->jail.status;
 	process->status.state = WIFSIGNALED(status) ? PLUGVM_PLUGIN_SIGNALED : PLUGVM_PLUGIN_EXITED;
 	process->status.value = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status);
+	process->status.is_refused = process->jail.has_refused && WIFSIGNALED(status);
+	process->status.system_call = process->jail.system_call;
 }
 
 /* Take the zombie away. On failure it is still there, and the next call tries again. */

@@ -11,6 +11,7 @@
 #include <linux/filter.h>
 #include <linux/keyctl.h>
 #include <linux/landlock.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -23,6 +24,9 @@
 /* ... 4 in the network (bind and connect of TCP), and 6 (abstract sockets and signals). */
 #define NET_TCP   3u
 #define SCOPE_ALL 3u
+
+/* Linux 5.19's SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV. */
+#define FILTER_WAIT_KILLABLE (1u << 5)
 
 struct ruleset {
 	uint64_t fs;
@@ -114,7 +118,7 @@ static long set_rlimits(const struct plan *plan)
 {
 	const struct plan_rlimit *rlimits = plan_items(plan, plan->rlimits);
 	for (uint32_t i = 0; i < plan->rlimits.count; i++) {
-		struct rlimit limit;
+		struct rlimit limit = {};
 		long result = SYS(prlimit64, 0, rlimits[i].resource, NULL, &limit);
 		if (result < 0)
 			return result;
@@ -148,14 +152,60 @@ static long join_empty_keyring(void)
 	return result == -ENOSYS ? 0 : result; /* a kernel without keys */
 }
 
-/* Returns the fd of the user notification, or 0 if there is none. */
+/* ---- The filter ---- */
+
+/* Wait for the listener's number, and for the listener to be there, and hand it to init. */
+__attribute__((noreturn)) static void hand_over(int sync, int numbers)
+{
+	int listener = -1;
+	if (SYS(read, numbers, &listener, sizeof(listener)) == sizeof(listener)) {
+		while (sync_send(sync, listener) == -EBADF)
+			SYS(sched_yield);
+	}
+	leave(0);
+}
+
+/*
+ * Make the messenger: a child of init with the fds of this process and without its filter, under which no call to hand
+ * the listener over can be counted on. Returns the fd to which the listener's number is written.
+ */
+static long make_messenger(const struct init *init)
+{
+	int numbers[2] = {-1, -1};
+	struct clone_args args = {.flags = CLONE_FILES | CLONE_PARENT};
+	long result = SYS(pipe2, numbers, O_CLOEXEC);
+	if (result < 0)
+		return result;
+	result = SYS(clone3, &args, sizeof(args));
+	if (result == 0)
+		hand_over(init->sync, numbers[0]);
+	return result < 0 ? result : numbers[1];
+}
+
+/* Tell the messenger which number the next fd gets: that will be the listener. */
+static long announce_listener(long messenger)
+{
+	long next = SYS(fcntl, messenger, F_DUPFD_CLOEXEC, 0);
+	if (next < 0)
+		return next;
+	int number = (int)next;
+	SYS(close, next);
+	return SYS(write, messenger, &number, sizeof(number));
+}
+
 static long install_filter(const struct plan *plan)
 {
 	struct sock_fprog program = {.len = (unsigned short)plan->filter.count,
 	                             .filter = (struct sock_filter *)(uintptr_t)plan_items(plan, plan->filter)};
-	unsigned long flags = plan->flags & PLAN_NOTIFY ? SECCOMP_FILTER_FLAG_NEW_LISTENER : 0;
-	return SYS(seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+	/* No signal interrupts a call that init has begun to look at, where the kernel can do that. */
+	long result = SYS(seccomp, SECCOMP_SET_MODE_FILTER,
+	                  SECCOMP_FILTER_FLAG_NEW_LISTENER | FILTER_WAIT_KILLABLE, &program);
+	return result == -EINVAL
+	           ? SYS(seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program)
+	           : result;
 }
+
+/* ---- The whole ---- */
 
 static void fill_pointers(const struct plan *plan, struct plan_array array, const char **out_pointers)
 {
@@ -194,6 +244,8 @@ void confine_and_exec(struct init *init)
 	SYS(umask, 077);
 	must(init, STEP_KEYRING, join_empty_keyring(), "");
 	const char **argv = (const char **)must(init, STEP_EXEC, make_pointers(plan), "");
+	/* Before the limits: there may be room for one process only. */
+	long messenger = must(init, STEP_FORK, make_messenger(init), "the listener's messenger");
 	must(init, STEP_RLIMITS, set_rlimits(plan), "");
 	must(init, STEP_FDS, close_the_rest(plan), "");
 	const char *what = "";
@@ -201,9 +253,14 @@ void confine_and_exec(struct init *init)
 	must(init, STEP_LANDLOCK, result, what);
 	/* The kernel attests the pid, which is another one outside. */
 	must(init, STEP_SECCOMP, report_send(&(struct lifeline_message){.kind = LIFELINE_CONFINED}, -1), "");
-	long listener = must(init, STEP_SECCOMP, install_filter(plan), "");
-	if (plan->flags & PLAN_NOTIFY)
-		must(init, STEP_SECCOMP, sync_send(init->sync, (int)listener), "handing over the notifications");
-	must(init, STEP_EXEC, SYS(execve, executable, argv, argv + plan->argv.count + 1), "");
-	leave(127);
+	must(init, STEP_SECCOMP, announce_listener(messenger), "the listener's number");
+	must(init, STEP_SECCOMP, install_filter(plan), "");
+	/* Init lets this process execute once, whatever the policy says. */
+	result = sys_call6(CALL_READY, 0, 0, 0, 0, 0, 0);
+	if (result == 0)
+		result = SYS(execveat, AT_FDCWD, executable, argv, argv + plan->argv.count + 1, 0);
+	sys_call6(CALL_FAILED, result, 0, 0, 0, 0, 0);
+	/* Init has ended, and this process is about to. */
+	for (;;)
+		__builtin_trap();
 }

@@ -40,7 +40,7 @@ void *memcpy(void *destination, const void *source, size_t size)
 /* Map the plan; a failure has nobody's plan to ask for its step. */
 static const struct plan *read_plan(void)
 {
-	struct stat status;
+	struct stat status = {};
 	long result = SYS(fcntl, PLAN_FD, F_GET_SEALS);
 	if (result < 0 || (result & SEALS) != SEALS)
 		report_failure(STEP_PLAN, result < 0 ? result : -EPERM, "not sealed");
@@ -134,14 +134,13 @@ static long make_process(uint64_t flags, uint64_t exit_signal, int *out_pidfd)
 /* Returns in init only, once its maps are written. */
 static void make_init(struct init *init)
 {
-	int ends[2], pidfd = -1, none;
+	int ends[2] = {-1, -1}, pidfd = -1, none;
 	must(init, STEP_CLONE, SYS(socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "socketpair");
 	/* A child of the host, which is to see its end. */
 	long pid = must(init, STEP_CLONE, make_process(CLONE_NEWUSER | CLONE_NEWPID | CLONE_PARENT, 0, &pidfd),
 	                "");
 	if (pid == 0) {
 		SYS(close, ends[0]);
-		SYS(close, init->proc);
 		/* The builder has ended without a byte: it has failed, and said so. */
 		if (sync_receive(ends[1], &none) != 1)
 			leave(127);
@@ -197,7 +196,19 @@ static void drop_rights(const struct init *init)
 		must(init, STEP_DEATH_SIGNAL, SYS(prctl, PR_SET_PDEATHSIG, SIGNAL_KILL, 0, 0, 0), "");
 }
 
-static void enter_namespaces(const struct init *init)
+/*
+ * In a user namespace of its own the plugin would have every right in every other kind of namespace, and with them
+ * parts of the kernel that an ordinary process never reaches; and a policy can allow clone(2) without a look at its
+ * flags. The limit is that of our user namespace, which nobody in it can lift any more. Where /proc/sys cannot be
+ * written to, what init lets through is all that is looked at.
+ */
+static long forbid_user_namespaces(const struct init *init)
+{
+	long result = write_file(init->proc, "sys/user/max_user_namespaces", "0");
+	return result == -ENOENT || result == -EROFS || result == -EACCES || result == -EPERM ? 0 : result;
+}
+
+static void enter_namespaces(struct init *init)
 {
 	const char *hostname = plan_string(init->plan, init->plan->hostname);
 	must(init, STEP_MOUNT_NS, SYS(unshare, CLONE_NEWNS), "");
@@ -205,13 +216,16 @@ static void enter_namespaces(const struct init *init)
 	must(init, STEP_IPC_NS, SYS(unshare, CLONE_NEWIPC), "");
 	must(init, STEP_UTS_NS, SYS(unshare, CLONE_NEWUTS), "");
 	must(init, STEP_CGROUP_NS, SYS(unshare, CLONE_NEWCGROUP), "");
+	must(init, STEP_NO_USER_NS, forbid_user_namespaces(init), "");
+	SYS(close, init->proc);
+	init->proc = -1;
 	must(init, STEP_HOSTNAME, SYS(sethostname, hostname, text_length(hostname)), "");
 	must(init, STEP_HOSTNAME, SYS(setdomainname, "", 0), "");
 }
 
 __attribute__((noreturn)) static void init_main(struct init *init)
 {
-	int ends[2], pidfd = -1;
+	int ends[2] = {-1, -1}, pidfd = -1;
 	enter_namespaces(init);
 	drop_rights(init);
 	must(init, STEP_FORK, SYS(socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), "socketpair");

@@ -9,7 +9,7 @@
  *             host's and can still be read, makes init, writes its maps, ends.
  *   init      pid 1 of the jail and a child of the host. Enters the other namespaces and drops all rights, makes the
  *             plugin's process, and stays: reaps, answers what the filter hands it, ends with the host.
- *   plugin    pid 2. Limits, Landlock, the filter, exec.
+ *   plugin    pid 2. Limits, Landlock, the filter, exec. Pid 3 lives for a moment: it hands init the filter's listener.
  *
  * Trusts the plan, once plan_check() has passed, and nothing that the plugin does.
  */
@@ -21,10 +21,19 @@
 
 /* The kernel's numbers: <signal.h> is the C library's. */
 #define SIGNAL_KILL       9
+#define SIGNAL_SYS        31
 #define SIGNAL_CHILD      17
 #define SIGNAL_LAST       64
 #define SIGNAL_MASK_SET   2
 #define SIGNAL_MASK_BYTES 8
+
+/*
+ * What the plugin's process says to init when its filter stands, and nothing else is sure to be allowed: calls that no
+ * kernel has and no policy can have a rule for, so that the filter always hands them over. Init understands them until
+ * the plugin has been executed.
+ */
+#define CALL_READY  0x100000 /* returns 0 when init listens */
+#define CALL_FAILED 0x100001 /* the executable could not be executed: -errno; does not return */
 
 struct init {
 	const struct plan *plan;

@@ -33,7 +33,7 @@ struct root {
 
 static long device_of(long fd, uint64_t *out_device)
 {
-	struct stat status;
+	struct stat status = {};
 	long result = SYS(newfstatat, fd, "", &status, AT_EMPTY_PATH);
 	*out_device = status.st_dev;
 	return result;
@@ -129,7 +129,7 @@ static long bind(const struct root *root, const char *source, const char *target
 	long mount = SYS(open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
 	if (mount < 0)
 		return mount;
-	struct stat status;
+	struct stat status = {};
 	long result = SYS(newfstatat, mount, "", &status, AT_EMPTY_PATH);
 	if (result < 0) {
 		SYS(close, mount);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <sys/syscall.h>
 
+/* What the kernel is to write is initialised by the caller: from here on a pointer is a number like others. */
 static inline long sys_call6(long number, long a, long b, long c, long d, long e, long f)
 {
 	long result;

@@ -6,9 +6,14 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/fd.h"
 
 #define HEADERS_MAX 64
 #define DYNAMIC_MAX 1024
@@ -68,6 +73,21 @@ static int read_dynamic(int fd, const Elf64_Phdr *headers, size_t header_count, 
 	return 0;
 }
 
+int elf_open(const char *path)
+{
+	struct stat status;
+	char again[32];
+	FD_AUTO found = open(path, O_PATH | O_CLOEXEC);
+	if (found < 0 || fstat(found, &status) < 0)
+		return -errno;
+	if (!S_ISREG(status.st_mode))
+		return -EACCES;
+	/* The same file, whatever has the name by now. */
+	snprintf(again, sizeof(again), "/proc/self/fd/%d", found);
+	int fd = open(again, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int elf_read(int fd, struct elf_wants *out_wants)
 {
 	Elf64_Ehdr file;
@@ -80,16 +100,18 @@ int elf_read(int fd, struct elf_wants *out_wants)
 	    !read_at(fd, headers, file.e_phnum * sizeof(headers[0]), file.e_phoff))
 		return -ENOEXEC;
 	out_wants->is_shared_object = file.e_type == ET_DYN;
-	const Elf64_Phdr *dynamic = NULL;
+	const Elf64_Phdr *dynamic = NULL, *interpreter = NULL;
 	for (size_t i = 0; i < file.e_phnum; i++) {
 		const Elf64_Phdr *header = &headers[i];
 		if (header->p_type == PT_DYNAMIC)
 			dynamic = header;
-		if (header->p_type == PT_INTERP &&
-		    (header->p_filesz >= sizeof(out_wants->interpreter) ||
-		     !read_at(fd, out_wants->interpreter, header->p_filesz, header->p_offset)))
-			return -ENOEXEC;
+		/* The first one counts, as for the kernel. */
+		if (header->p_type == PT_INTERP && !interpreter)
+			interpreter = header;
 	}
+	if (interpreter && (interpreter->p_filesz >= sizeof(out_wants->interpreter) ||
+	                    !read_at(fd, out_wants->interpreter, interpreter->p_filesz, interpreter->p_offset)))
+		return -ENOEXEC;
 	return dynamic ? read_dynamic(fd, headers, file.e_phnum, dynamic, out_wants) : 0;
 }
 

@@ -22,6 +22,12 @@ struct elf_wants {
 };
 
 /*
+ * Open a regular file to read it. Nothing else is opened, not even for a moment: to open a device can do something,
+ * and that of a FIFO can block. Returns the fd, or -errno: -EACCES if it is no regular file.
+ */
+int elf_open(const char *path);
+
+/*
  * Read what the x86-64 ELF file `fd` wants; elf_fini() frees it. Returns 0 or -errno: -ENOEXEC if it is no such file or
  * one that contradicts itself.
  */

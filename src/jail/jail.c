@@ -30,6 +30,11 @@ int plugvm_jail_new(enum plugvm_jail_profile profile, struct plugvm_jail **out_j
 	return 0;
 }
 
+enum plugvm_jail_profile plugvm_jail_get_profile(const struct plugvm_jail *jail)
+{
+	return jail->profile;
+}
+
 void plugvm_jail_free(struct plugvm_jail **jail)
 {
 	struct plugvm_jail *j = *jail;
@@ -43,7 +48,7 @@ void plugvm_jail_free(struct plugvm_jail **jail)
 		free(j->cgroups[i]);
 	free(j->mounts);
 	free(j->gid_lines);
-	free(j->filter);
+	free(j->policy);
 	free(j->root);
 	free(j);
 	*jail = NULL;
@@ -80,14 +85,17 @@ int plugvm_jail_set_root(struct plugvm_jail *jail, const char *directory, struct
 	return 0;
 }
 
-/* Tell whether a path stays below the root, and names something in it. */
+/* Tell whether a path stays below the root, and names something in it other than where the executable is. */
 static bool is_plain_target(const char *path)
 {
+	static const char *const taken = &PLAN_EXECUTABLE_DIR[1];
 	bool has_name = false;
 	while (*path) {
 		path += strspn(path, "/");
 		size_t length = strcspn(path, "/");
 		if ((length == 1 || length == 2) && strncmp(path, "..", length) == 0)
+			return false;
+		if (!has_name && length == strlen(taken) && strncmp(path, taken, length) == 0)
 			return false;
 		has_name = has_name || length > 0;
 		path += length;
@@ -102,8 +110,9 @@ int plugvm_jail_mount(struct plugvm_jail *jail, const char *source, const char *
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL,
 		                       "the source is not an absolute path");
 	if (target[0] != '/' || !is_plain_target(target))
-		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL,
-		                       "the target is not an absolute path below the root");
+		return error_set_plain(
+		    out_error, PLUGVM_ERROR_CONFIG, EINVAL,
+		    "the target is not an absolute path below the root, other than /plugin and in it");
 	if (access(source, F_OK) < 0)
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL, "the source: %s (%s)",
 		                       strerrordesc_np(errno), error_name(errno));
@@ -149,22 +158,5 @@ int plugvm_jail_set_rlimit(struct plugvm_jail *jail, int resource, uint64_t valu
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL, "there is no resource limit %d",
 		                       resource);
 	jail->rlimits[resource] = (struct jail_rlimit){.is_set = true, .value = value};
-	return 0;
-}
-
-int plugvm_jail_set_filter(struct plugvm_jail *jail, const struct sock_filter *filter, size_t count, bool notifies,
-                           struct plugvm_error *out_error)
-{
-	if (count == 0 || count > BPF_MAXINSNS)
-		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL,
-		                       "a filter of %zu instructions: it can be 1 to %d", count, BPF_MAXINSNS);
-	struct sock_filter *copy = malloc(count * sizeof(copy[0]));
-	if (!copy)
-		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, ENOMEM, "a filter");
-	memcpy(copy, filter, count * sizeof(copy[0]));
-	free(jail->filter);
-	jail->filter = copy;
-	jail->filter_count = count;
-	jail->filter_notifies = notifies;
 	return 0;
 }

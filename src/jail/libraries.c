@@ -5,15 +5,16 @@
 #include "jail/libraries.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "jail/elf.h"
+
+/* What looking for a file costs beside the length of its path, in the same unit. */
+#define PROBE_BYTES 64
 
 /* What every jail of the default profile has whole. */
 static const char *const system_directories[] = {"/lib",       "/lib32",      "/lib64",
@@ -34,10 +35,8 @@ static bool is_in_system(const char *path)
 /* Read what a file wants, if it is one that a loader would map. */
 static bool read_object(const char *path, struct elf_wants *out_wants)
 {
-	struct stat status;
-	/* O_NONBLOCK: the name might be that of a FIFO. */
-	FD_AUTO fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &status) < 0 || !S_ISREG(status.st_mode))
+	FD_AUTO fd = elf_open(path);
+	if (fd < 0)
 		return false;
 	if (elf_read(fd, out_wants) == 0)
 		return true;
@@ -105,6 +104,9 @@ static int find_needed(struct libraries *libraries, const char *name, const char
 		size_t length = strcspn(element, ":");
 		char directory[PATH_MAX], path[PATH_MAX];
 		struct elf_wants wants;
+		if (libraries->probed > LIBRARIES_PROBED_MAX)
+			return 0;
+		libraries->probed += PROBE_BYTES + length;
 		if (length < PATH_MAX && expand(element, length, origin, directory) && !is_in_system(directory) &&
 		    !strpbrk(directory, ":;") &&
 		    (size_t)snprintf(path, sizeof(path), "%s/%s", directory, name) < sizeof(path) &&

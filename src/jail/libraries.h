@@ -10,6 +10,9 @@
 
 #define LIBRARIES_MAX 128
 
+/* How long the search may be, in bytes of the paths that are tried: a run path of thousands ends the search. */
+#define LIBRARIES_PROBED_MAX ((size_t)4 << 20)
+
 struct libraries {
 	char *files[LIBRARIES_MAX]; /* absolute paths */
 	size_t count;
@@ -18,6 +21,7 @@ struct libraries {
 	 * nowhere.
 	 */
 	char *search_path;
+	size_t probed;
 };
 
 /*

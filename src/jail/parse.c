@@ -87,6 +87,11 @@ static bool overlaps(uint32_t first, uint32_t count, uint32_t other, uint32_t ot
 	return first < (uint64_t)other + other_count && other < (uint64_t)first + count;
 }
 
+static size_t gid_line_bytes(const struct plan_id_line *line)
+{
+	return (size_t)snprintf(NULL, 0, "%u %u %u\n", line->inner, line->outer, line->count);
+}
+
 static const char *add_gid_line(struct plugvm_jail *jail, struct plan_id_line line)
 {
 	/* The last number means "none" to the kernel. */
@@ -95,13 +100,15 @@ static const char *add_gid_line(struct plugvm_jail *jail, struct plan_id_line li
 		return "there are not that many gids";
 	if (overlaps(line.inner, line.count, JAIL_GID, 1))
 		return "inside, gid 1000 is the plugin's own";
+	size_t bytes = gid_line_bytes(&line);
 	for (size_t i = 0; i < jail->gid_line_count; i++) {
 		const struct plan_id_line *other = &jail->gid_lines[i];
+		bytes += gid_line_bytes(other);
 		if (overlaps(line.inner, line.count, other->inner, other->count) ||
 		    overlaps(line.outer, line.count, other->outer, other->count))
 			return "it overlaps another one";
 	}
-	if (jail->gid_line_count == JAIL_GID_LINES_MAX)
+	if (jail->gid_line_count == JAIL_GID_LINES_MAX || bytes > JAIL_GID_BYTES_MAX)
 		return "too many gid maps";
 	struct plan_id_line *grown = realloc(jail->gid_lines,
 	                                     (jail->gid_line_count + 1) * sizeof(jail->gid_lines[0]));

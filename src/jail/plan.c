@@ -71,6 +71,8 @@ bool plan_check(const void *block, size_t size)
 		return false;
 	if (((const char *)block)[size - 1] != '\0' || plan->flags & ~(uint32_t)PLAN_FLAGS_ALL)
 		return false;
+	if (plan->refusal < PLAN_ANSWER || plan->refusal > PLAN_OBSERVE)
+		return false;
 	return check_string(plan, plan->hostname) && check_string(plan, plan->executable) &&
 	       check_string(plan, plan->executable_name) &&
 	       check_array(plan, plan->gid_lines, sizeof(struct plan_id_line), sizeof(uint32_t)) &&

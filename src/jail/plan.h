@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC     0x4e4c504au
-#define PLAN_VERSION   1u
+#define PLAN_VERSION   2u
 #define PLAN_BYTES_MAX (16u << 20)
 
 /* The numbers under which the helper finds the plan and its lifeline: above all that a plugin may be given. */
@@ -50,6 +50,7 @@
 	X(IPC_NS, "ipc namespace")                                    \
 	X(UTS_NS, "uts namespace")                                    \
 	X(CGROUP_NS, "cgroup namespace")                              \
+	X(NO_USER_NS, "no user namespaces inside")                    \
 	X(HOSTNAME, "hostname")                                       \
 	X(IDENTITY, "uid and gid")                                    \
 	X(BOUNDING, "dropping the capability bounding set")           \
@@ -79,10 +80,20 @@ enum plan_step {
 
 enum plan_flag {
 	PLAN_UNPRIVILEGED = 1 << 0, /* the builder needs a user namespace of its own to mount anything */
-	PLAN_NOTIFY = 1 << 1,       /* the filter uses user notification, which init answers with ENOSYS */
-	PLAN_DIE_WITH_PARENT = 1 << 2,
+	PLAN_DIE_WITH_PARENT = 1 << 1,
 };
-#define PLAN_FLAGS_ALL (PLAN_UNPRIVILEGED | PLAN_NOTIFY | PLAN_DIE_WITH_PARENT)
+#define PLAN_FLAGS_ALL (PLAN_UNPRIVILEGED | PLAN_DIE_WITH_PARENT)
+
+/* What init does with a call that the filter hands it: one that the policy neither allows nor answers with an errno. */
+enum plan_refusal {
+	PLAN_ANSWER = 1, /* it fails with ENOSYS, and the host is told now and then */
+	PLAN_KILL,       /* the process ends, and the host is told */
+	PLAN_LET,        /* it is made, and the host is told now and then */
+	PLAN_OBSERVE,    /* it is made, and the host is told each time */
+};
+
+/* Of calls that no policy can allow: one bit for each number. They end the process, whatever the refusal is. */
+#define PLAN_NEVER_WORDS 16
 
 struct plan_array {
 	uint32_t offset;
@@ -131,6 +142,10 @@ struct plan {
 	uint32_t flags;
 	uint32_t fail_step; /* for tests: this enum plan_step fails with EIO */
 
+	uint32_t refusal;                 /* enum plan_refusal */
+	uint32_t exec_error;              /* instead of the refusal for execveat, once the plugin runs; 0: none */
+	uint32_t never[PLAN_NEVER_WORDS]; /* bit N % 32 of word N / 32 */
+
 	uint32_t uid, gid;             /* inside */
 	uint32_t outer_uid, outer_gid; /* what they are outside */
 
@@ -177,7 +192,12 @@ enum lifeline_kind {
 	LIFELINE_CONFINED, /* from the plugin's process, whose pid the kernel attests, before the filter and exec */
 	LIFELINE_STARTED,  /* it was executed */
 	LIFELINE_STATUS,   /* it has ended. `value`: the raw wait status */
-	LIFELINE_UNLISTED, /* a call was answered with ENOSYS. `value`: its number; `code`: how many more were not told */
+	/* These have a call's number in `value`, its arguments, and in `code` how many more were not told. */
+	LIFELINE_UNLISTED,     /* it was answered with ENOSYS */
+	LIFELINE_LET,          /* it was made all the same */
+	LIFELINE_OBSERVED,     /* it was made, as all are; each is told */
+	LIFELINE_KILLED,       /* it ends the plugin; always told */
+	LIFELINE_KILLED_CHILD, /* it ended another process of the plugin's */
 };
 
 struct lifeline_message {
@@ -186,6 +206,7 @@ struct lifeline_message {
 	int32_t code; /* positive errno */
 	int32_t value;
 	char detail[112]; /* a path, say; ends with a zero byte */
+	uint64_t arguments[6];
 };
 
 #endif

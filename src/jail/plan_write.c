@@ -19,8 +19,7 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "jail/libraries.h"
-
-#define TMP_BYTES (4u << 20)
+#include "wire/limits.h"
 
 /* Uids that nobody has: this one, the host's pid, and a part that tells VMs of one host apart. Pids end at 2^22. */
 #define UID_BASE  0x70000000u
@@ -104,7 +103,8 @@ static void add_entry(struct writer *w, uint32_t kind, uint32_t flags, const cha
 	                                                   .flags = flags,
 	                                                   .source = source ? put_string(w, source) : 0,
 	                                                   .target = put_string(w, target),
-	                                                   .size = kind == PLAN_TMPFS ? TMP_BYTES : 0};
+	                                                   .size = kind == PLAN_TMPFS ? LIMIT_JAIL_TMP_MIB << 20
+	                                                                              : 0};
 }
 
 /* Show what `source` is at `target`: a symlink as one, the rest as a mount. */
@@ -203,11 +203,12 @@ static struct plan_array put_rlimits(struct writer *w, const struct plugvm_jail 
 	    {.resource = RLIMIT_NOFILE, .value = limits->fds},
 	    {.resource = RLIMIT_NPROC, .value = limits->processes},
 	    {.resource = RLIMIT_FSIZE, .value = limits->file_bytes},
+	    {.resource = RLIMIT_AS, .value = limits->address_space ? limits->address_space : RLIM_INFINITY},
 	    {.resource = RLIMIT_CORE, .value = 0},
-	    {.resource = RLIMIT_MEMLOCK, .value = 64 << 10},
-	    {.resource = RLIMIT_STACK, .value = 8 << 20},
+	    {.resource = RLIMIT_MEMLOCK, .value = LIMIT_JAIL_MEMLOCK_KIB << 10},
+	    {.resource = RLIMIT_STACK, .value = LIMIT_JAIL_STACK_MIB << 20},
 	    {.resource = RLIMIT_MSGQUEUE, .value = 0},
-	    {.resource = RLIMIT_SIGPENDING, .value = 64},
+	    {.resource = RLIMIT_SIGPENDING, .value = LIMIT_JAIL_SIGNALS},
 	    {.resource = RLIMIT_RTPRIO, .value = 0},
 	    {.resource = RLIMIT_NICE, .value = 0},
 	};
@@ -217,7 +218,7 @@ static struct plan_array put_rlimits(struct writer *w, const struct plugvm_jail 
 		bool is_set = jail->rlimits[resource].is_set;
 		uint64_t value = jail->rlimits[resource].value;
 		for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]) && !is_set; i++) {
-			is_set = defaults[i].resource == resource;
+			is_set = defaults[i].resource == resource && defaults[i].value != RLIM_INFINITY;
 			value = defaults[i].value;
 		}
 		if (is_set)
@@ -242,12 +243,25 @@ static struct plan_array put_fds(struct writer *w, const struct launch *launch)
 	return put_array(w, numbers, count, sizeof(numbers[0]), sizeof(numbers[0]));
 }
 
-static struct plan_array put_filter(struct writer *w, const struct plugvm_jail *jail)
+/* Does this process's user namespace have the id? Without /proc, as it is for a real root. */
+static bool is_mapped(const char *map, uint32_t id)
 {
-	struct sock_filter builtin[BPF_MAXINSNS];
-	if (jail->filter)
-		return put_array(w, jail->filter, jail->filter_count, sizeof(builtin[0]), sizeof(uint32_t));
-	return put_array(w, builtin, filter_builtin(builtin), sizeof(builtin[0]), sizeof(uint32_t));
+	unsigned inner, outer, count;
+	FILE *file = fopen(map, "re");
+	bool found = !file;
+	while (!found && fscanf(file, "%u %u %u", &inner, &outer, &count) == 3)
+		found = id >= inner && id - inner < count;
+	if (file)
+		fclose(file);
+	return found;
+}
+
+/* A root who has no ids to give away, as in a user namespace of one user, is an ordinary user. */
+static bool is_root(const struct plugvm_jail *jail)
+{
+	return geteuid() == 0 &&
+	       (jail->uid != PLUGVM_JAIL_UID_DEFAULT ||
+	        (is_mapped("/proc/self/uid_map", UID_BASE) && is_mapped("/proc/self/gid_map", UID_BASE)));
 }
 
 static void choose_identity(struct plan *plan, const struct plugvm_jail *jail)
@@ -255,7 +269,7 @@ static void choose_identity(struct plan *plan, const struct plugvm_jail *jail)
 	static atomic_uint part;
 	plan->uid = JAIL_UID;
 	plan->gid = JAIL_GID;
-	if (geteuid() != 0) {
+	if (!is_root(jail)) {
 		plan->flags |= PLAN_UNPRIVILEGED;
 		plan->outer_uid = geteuid();
 		plan->outer_gid = getegid();
@@ -302,25 +316,28 @@ static void put_env(struct writer *w, struct plan *plan, char *const *env, const
 	free(extra);
 }
 
-static void put_plan(struct writer *w, const struct plugvm_jail *jail, const struct launch *launch,
-                     const struct jail_limits *limits, const struct libraries *libraries)
+/* `plan` comes with what jail_make_filter() has filled in. */
+static void put_plan(struct writer *w, struct plan plan, const struct filter *filter,
+                     const struct plugvm_jail *jail, const struct launch *launch, const struct jail_limits *limits,
+                     const struct libraries *libraries)
 {
 	const char *slash = strrchr(launch->path, '/');
-	struct plan plan = {.magic = PLAN_MAGIC, .version = PLAN_VERSION, .fail_step = jail->fail_step};
+	plan.magic = PLAN_MAGIC;
+	plan.version = PLAN_VERSION;
+	plan.fail_step = jail->fail_step;
 	put(w, &plan, sizeof(plan), 8);
 	choose_identity(&plan, jail);
 	plan.flags |= launch->die_with_thread ? PLAN_DIE_WITH_PARENT : 0;
-	plan.flags |= jail->filter && jail->filter_notifies ? PLAN_NOTIFY : 0;
 	plan.hostname = put_string(w, HOSTNAME);
 	plan.executable = put_string(w, launch->path);
 	plan.executable_name = put_string(w, slash ? slash + 1 : launch->path);
 	plan.gid_lines = put_array(w, jail->gid_lines, jail->gid_line_count, sizeof(struct plan_id_line), 4);
 	plan.rlimits = put_rlimits(w, jail, limits);
-	plan.filter = put_filter(w, jail);
+	plan.filter = put_array(w, filter->code, filter->count, sizeof(filter->code[0]), sizeof(uint32_t));
 	plan.argv = put_strings(w, launch->argv, NULL);
 	put_env(w, &plan, launch->env, libraries);
 	plan.fds = put_fds(w, launch);
-	plan.cgroups = put_strings(w, jail->cgroups, NULL);
+	plan.cgroups = put_strings(w, limits->cgroups ? limits->cgroups : jail->cgroups, NULL);
 	if (jail->root)
 		add_prepared_root(w, jail);
 	else if (jail->profile == PLUGVM_JAIL_DEFAULT)
@@ -357,14 +374,19 @@ int plan_write(const struct plugvm_jail *jail, const struct launch *launch, cons
 {
 	struct libraries libraries = {.count = 0};
 	struct writer writer = {.result = 0};
+	struct plan plan = {.magic = 0};
+	struct filter filter;
 	if (jail->gid_line_count > 0 && geteuid() != 0)
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EPERM,
 		                       "--plugin-gid-map needs CAP_SETGID: only root can map other gids");
+	int result = jail_make_filter(jail, &plan, &filter, out_error);
+	if (result < 0)
+		return result;
 	if (jail->profile == PLUGVM_JAIL_DEFAULT && !jail->root)
 		writer.result = libraries_find(launch->path, &libraries);
 	if (writer.result == 0)
-		put_plan(&writer, jail, launch, limits, &libraries);
-	int result = writer.result;
+		put_plan(&writer, plan, &filter, jail, launch, limits, &libraries);
+	result = writer.result;
 	if (result == 0 && !plan_check(writer.bytes, writer.used))
 		result = -EINVAL;
 	if (result == 0)

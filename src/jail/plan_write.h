@@ -8,11 +8,13 @@
 #include "jail/jail.h"
 #include "jail/launch.h"
 
-/* What follows from the VM's size. */
+/* What the plugin may use: limit.h. */
 struct jail_limits {
 	uint64_t fds;
 	uint64_t processes;
 	uint64_t file_bytes;
+	uint64_t address_space; /* 0: any */
+	char *const *cgroups;   /* their cgroup.procs; NULL: those of the jail */
 };
 
 /*

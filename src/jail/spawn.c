@@ -6,18 +6,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "jail/elf.h"
+#include "jail/limit.h"
+#include "policy/syscalls.h"
 
 /* How long a jail may take to be built, on a machine that has other work as well. */
 #define SPAWN_TIMEOUT_MS 30000
@@ -98,14 +104,33 @@ static int check_executable(const char *path, struct plugvm_error *out_error)
 	return code ? error_set(out_error, PLUGVM_ERROR_PLUGIN_FILE, code, "cannot execute %s", path) : 0;
 }
 
+/* The strict jail has no loader and no libraries. What is not to be read here is for the kernel to refuse. */
+static int check_static(const char *path, struct plugvm_error *out_error)
+{
+	struct elf_wants wants = {.interpreter = ""};
+	FD_AUTO fd = elf_open(path);
+	int result = fd < 0 ? fd : elf_read(fd, &wants);
+	if (result < 0)
+		return 0;
+	bool is_dynamic = wants.interpreter[0] != '\0';
+	elf_fini(&wants);
+	return is_dynamic
+	           ? error_set_plain(out_error, PLUGVM_ERROR_PLUGIN_FILE, EINVAL,
+	                             "%s is dynamically linked: the strict jail is for static executables", path)
+	           : 0;
+}
+
 static int fail(struct plugvm_error *out_error, int code, const char *what)
 {
 	return error_set(out_error, PLUGVM_ERROR_JAIL, code, "the jail: %s", what);
 }
 
-/* What to look at when a step that an ordinary user needs is refused. */
+/* What to look at when a step fails on what the operator said, or on what an ordinary user may not. */
 static const char *hint_of(const struct lifeline_message *message)
 {
+	if (message->step == STEP_MOUNT &&
+	    (message->code == EXDEV || message->code == EINVAL || message->code == ENOTDIR))
+		return " (its target is missing in what is mounted above it, or is not of its kind)";
 	if (message->code != EPERM && message->code != ENOSPC && message->code != EACCES)
 		return "";
 	if (message->step == STEP_BUILDER_USER_NS || message->step == STEP_CLONE)
@@ -149,7 +174,11 @@ static int take_message(struct spawn *s, struct received *received, struct plugv
 	case LIFELINE_FAILED:
 		return take_failure(s, message, out_error);
 	case LIFELINE_UNLISTED:
-		break;
+	case LIFELINE_LET:
+	case LIFELINE_OBSERVED:
+	case LIFELINE_KILLED:
+	case LIFELINE_KILLED_CHILD:
+		break; /* init says these of what runs */
 	}
 	return 0;
 }
@@ -191,7 +220,7 @@ static void reap(pid_t pid)
 	for (;;) {
 		info.si_pid = 0;
 		int result = sys.waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG);
-		if ((result == 0 && info.si_pid == pid) || (result < 0 && errno != EINTR) ||
+		if ((result == 0 && info.si_pid == pid) || (result < 0 && errno == ECHILD) ||
 		    clock_ns() >= deadline_ns)
 			return;
 		poll(NULL, 0, wait);
@@ -199,8 +228,21 @@ static void reap(pid_t pid)
 	}
 }
 
+/* What failed may have been to hear of init, which is our child and must be reaped all the same. */
+static void learn_init_pid(struct jail_process *process)
+{
+	struct received received;
+	while (process->init_pid <= 0 && receive(process->lifeline, &received) > 0) {
+		if (received.message.kind == LIFELINE_INIT)
+			process->init_pid = received.message.value;
+		fd_close(&received.fd);
+	}
+}
+
 static void clean_up(struct jail_process *process)
 {
+	/* The builder has ended: nothing more comes from it. */
+	learn_init_pid(process);
 	/* Not reaped yet, so the number is nobody else's. */
 	if (process->init_pid > 0) {
 		kill(process->init_pid, SIGKILL);
@@ -243,19 +285,31 @@ static int start_helper(const struct launch *launch, int plan, int lifeline, pid
 }
 
 int jail_spawn(const struct plugvm_jail *jail, const struct launch *launch, const struct jail_limits *limits,
-               struct jail_process *out_process, struct plugvm_error *out_error)
+               const struct log *log, struct jail_process *out_process, struct plugvm_error *out_error)
 {
-	*out_process = (struct jail_process){
-	    .init_pid = -1, .init_pidfd = -1, .plugin_pid = -1, .plugin_pidfd = -1, .lifeline = -1};
+	*out_process = (struct jail_process){.init_pid = -1,
+	                                     .init_pidfd = -1,
+	                                     .plugin_pid = -1,
+	                                     .plugin_pidfd = -1,
+	                                     .lifeline = -1,
+	                                     .observe = jail->observe,
+	                                     .observe_context = jail->observe_context};
 	FD_AUTO plan = -1;
 	int result = check_executable(launch->path, out_error);
+	struct jail_limits own = *limits;
+	if (result == 0 && jail->profile == PLUGVM_JAIL_STRICT)
+		result = check_static(launch->path, out_error);
 	if (result == 0)
-		result = plan_write(jail, launch, limits, &plan, out_error);
-	if (result < 0)
+		result = limits_apply(jail, &cgroup_system, &own, &out_process->cgroup, log, out_error);
+	if (result == 0)
+		result = plan_write(jail, launch, &own, &plan, out_error);
+	int ends[2] = {-1, -1};
+	if (result == 0 && sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+		result = fail(out_error, errno, "the lifeline");
+	if (result < 0) {
+		jail_process_fini(out_process);
 		return result;
-	int ends[2];
-	if (sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-		return fail(out_error, errno, "the lifeline");
+	}
 	out_process->lifeline = ends[0];
 	FD_AUTO helper_end = ends[1];
 	const int on = 1;
@@ -279,6 +333,55 @@ int jail_spawn(const struct plugvm_jail *jail, const struct launch *launch, cons
 
 /* ---- Afterwards ---- */
 
+static void log_call(const struct lifeline_message *message, const struct log *log, const char *what)
+{
+	char shown[SYSCALLS_SHOWN_BYTES], more[64] = "";
+	if (!log)
+		return;
+	syscalls_show(message->value, shown);
+	if (message->code != 0)
+		snprintf(more, sizeof(more), " (%u more calls were refused since the last such line)",
+		         (unsigned)message->code);
+	log_line(log, PLUGVM_LOG_WARNING, "system call %s is not allowed by the plugin's policy: %s%s", shown,
+	         what, more);
+}
+
+static void take_report(struct jail_process *process, const struct lifeline_message *message,
+                        const struct log *log)
+{
+	struct plugvm_jail_call call = {.number = message->value};
+	switch ((enum lifeline_kind)message->kind) {
+	case LIFELINE_STATUS:
+		process->has_status = true;
+		process->status = message->value;
+		break;
+	case LIFELINE_KILLED:
+		process->has_refused = true;
+		process->system_call = message->value;
+		break;
+	case LIFELINE_UNLISTED:
+		log_call(message, log, "it failed with ENOSYS");
+		break;
+	case LIFELINE_LET:
+		log_call(message, log, "it was made all the same");
+		break;
+	case LIFELINE_KILLED_CHILD:
+		log_call(message, log, "it ended the process that made it");
+		break;
+	case LIFELINE_OBSERVED:
+		memcpy(call.arguments, message->arguments, sizeof(call.arguments));
+		if (process->observe)
+			process->observe(process->observe_context, &call);
+		break;
+	case LIFELINE_INIT:
+	case LIFELINE_FAILED:
+	case LIFELINE_PLUGIN:
+	case LIFELINE_CONFINED:
+	case LIFELINE_STARTED:
+		break; /* of the start */
+	}
+}
+
 void jail_process_drain(struct jail_process *process, const struct log *log)
 {
 	while (process->lifeline >= 0) {
@@ -288,17 +391,33 @@ void jail_process_drain(struct jail_process *process, const struct log *log)
 			fd_close(&process->lifeline);
 		if (result <= 0)
 			return;
-		const struct lifeline_message *message = &received.message;
 		fd_close(&received.fd);
-		if (message->kind == LIFELINE_STATUS) {
-			process->has_status = true;
-			process->status = message->value;
-		} else if (message->kind == LIFELINE_UNLISTED && log) {
-			log_line(log, PLUGVM_LOG_WARNING,
-			         "the jail answered system call %d with ENOSYS (%d more since the last time)",
-			         message->value, message->code);
-		}
+		take_report(process, &received.message, log);
 	}
+}
+
+uint64_t jail_process_over_memory(const struct jail_process *process)
+{
+	return process->cgroup && cgroup_is_over_memory(process->cgroup) ? process->cgroup->memory : 0;
+}
+
+const char *jail_process_explain(const struct jail_process *process, char out_text[JAIL_WHY_BYTES])
+{
+	char shown[SYSCALLS_SHOWN_BYTES];
+	uint64_t over_memory = jail_process_over_memory(process);
+	if (over_memory > 0) {
+		snprintf(out_text, JAIL_WHY_BYTES, ": over its memory limit of %" PRIu64 " MiB",
+		         over_memory >> 20);
+		return out_text;
+	}
+	if (!process->has_status || !WIFSIGNALED(process->status) || WTERMSIG(process->status) != SIGSYS)
+		return "";
+	/* What does not come to init is of another architecture, unless the plugin has sent the signal itself. */
+	if (!process->has_refused)
+		return ": a system call of another architecture, or a signal of its own";
+	syscalls_show(process->system_call, shown);
+	snprintf(out_text, JAIL_WHY_BYTES, ": system call %s is not allowed by its policy", shown);
+	return out_text;
 }
 
 void jail_process_fini(struct jail_process *process)
@@ -306,4 +425,5 @@ void jail_process_fini(struct jail_process *process)
 	fd_close(&process->lifeline);
 	fd_close(&process->init_pidfd);
 	fd_close(&process->plugin_pidfd);
+	cgroup_remove(&process->cgroup);
 }

@@ -36,6 +36,21 @@
 	X(LIMIT_DIRTY_LOG_BYTES, 196608, "bytes", "of a dirty log in a reply: what a socket buffer holds")       \
 	X(LIMIT_GUEST_ADDRESS_BITS, 52, "bits", "of a guest-physical address, where KVM does not say fewer")     \
 	X(LIMIT_FD_RESERVE, 16, "fds", "kept free for the host's own needs")                                     \
+	X(LIMIT_JAIL_FDS, 64, "fds",                                                                             \
+	  "of each process of a jailed plugin: its own files and connections; and ...")                          \
+	X(LIMIT_JAIL_FDS_PER_VCPU, 4, "fds",                                                                     \
+	  "for each vCPU: the two ends of its channel, and as many of the plugin's")                             \
+	X(LIMIT_JAIL_FDS_PER_EVENT, 2, "fds", "for each of LIMIT_EVENTS: an irq event has two")                  \
+	X(LIMIT_JAIL_PIDS, 32, "processes", "and threads of a jailed plugin, its init included; and ...")        \
+	X(LIMIT_JAIL_PIDS_PER_VCPU, 4, "processes", "for each vCPU: its thread, and some helpers")               \
+	X(LIMIT_JAIL_MEMLOCK_KIB, 64, "KiB", "locked memory of a jailed plugin: a few pages of keys")            \
+	X(LIMIT_JAIL_STACK_MIB, 8, "MiB", "of stack of a thread in the jail, as is usual")                       \
+	X(LIMIT_JAIL_SIGNALS, 64, "signals", "pending for a jailed plugin")                                      \
+	X(LIMIT_JAIL_TMP_MIB, 4, "MiB", "in the jail's /tmp, which is memory")                                   \
+	X(LIMIT_JAIL_LEAST_FDS, 16, "fds", "that --limit must leave: stdio, the connection, the loader's")       \
+	X(LIMIT_JAIL_LEAST_PIDS, 3, "processes",                                                                 \
+	  "that --limit must leave: the plugin, its init, a helper at the start")                                \
+	X(LIMIT_JAIL_LEAST_MEMORY_MIB, 4, "MiB", "that --limit must leave: a jail is built with 1 or 2")         \
 	X(LIMIT_LOG_LINES_PER_SECOND, 200, "lines", "of the plugin's stderr, and of what a peer causes")         \
 	X(LIMIT_LOG_LINES_BURST, 2000, "lines", "before the limit per second holds")                             \
 	X(LIMIT_LOG_LINE_BYTES, 1000, "bytes", "of one line: escaped it still fits one write to a pipe")         \

@@ -35,6 +35,7 @@ static struct sys real;
 static enum call failing;
 static int failing_use, failing_code;
 static atomic_int uses;
+static bool is_jailed;
 
 static bool fails(enum call call)
 {
@@ -120,10 +121,13 @@ static enum outcome run_machine(int kvm_fd)
 	struct plugvm_machine *machine = NULL;
 	struct plugvm_result result;
 	struct plugvm_error error = {.text = ""};
+	if (is_jailed && plugvm_jail_new(PLUGVM_JAIL_DEFAULT, &config.jail, &error) < 0)
+		return NO_ERROR_TEXT;
 	int status = plugvm_machine_new(&config, &machine, &error);
 	if (status == 0)
 		status = plugvm_machine_run(machine, &result, &error);
 	plugvm_machine_free(&machine);
+	plugvm_jail_free(&config.jail);
 	if (status < 0 && error.text[0] == '\0')
 		return NO_ERROR_TEXT;
 	if (count_open_fds() != before)
@@ -147,6 +151,7 @@ static int run_watched(void)
 		                   .pipe2 = fail_pipe2,
 		                   .epoll_create1 = fail_epoll_create1,
 		                   .epoll_ctl = fail_epoll_ctl,
+		                   .dup_cloexec = real.dup_cloexec,
 		                   .fstat = real.fstat,
 		                   .mmap = real.mmap,
 		                   .recvmsg = fail_recvmsg,
@@ -191,9 +196,17 @@ static int setup(void **state)
 	return 0;
 }
 
+/* The plugin is in a jail: those of its spawn fail too. */
+static int setup_jailed(void **state)
+{
+	is_jailed = true;
+	return setup(state);
+}
+
 static int teardown(void **state)
 {
 	(void)state;
+	is_jailed = false;
 	fake_kvm_remove();
 	return 0;
 }
@@ -216,16 +229,31 @@ FAULT_TEST(waitid_interrupted, CALL_WAITID, EINTR)
 FAULT_TEST(fork_pidfd, CALL_FORK_PIDFD, EAGAIN)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define JAILED_TEST(name)                                           \
+	{                                                           \
+		"jailed_" #name, name, setup_jailed, teardown, NULL \
+	}
 
 int main(int argc, char **argv)
 {
 	role_main(argc, argv);
 	const struct CMUnitTest tests[] = {
-	    TEST(test_socketpair), TEST(test_eventfd),
-	    TEST(test_pipe2),      TEST(test_epoll_create1),
-	    TEST(test_epoll_ctl),  TEST(test_recvmsg),
-	    TEST(test_sendmsg),    TEST(test_waitid),
-	    TEST(test_fork_pidfd), TEST(test_waitid_interrupted),
+	    TEST(test_socketpair),
+	    TEST(test_eventfd),
+	    TEST(test_pipe2),
+	    TEST(test_epoll_create1),
+	    TEST(test_epoll_ctl),
+	    TEST(test_recvmsg),
+	    TEST(test_sendmsg),
+	    TEST(test_waitid),
+	    TEST(test_fork_pidfd),
+	    TEST(test_waitid_interrupted),
+	    JAILED_TEST(test_socketpair),
+	    JAILED_TEST(test_pipe2),
+	    JAILED_TEST(test_recvmsg),
+	    JAILED_TEST(test_waitid),
+	    JAILED_TEST(test_waitid_interrupted),
+	    JAILED_TEST(test_fork_pidfd),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

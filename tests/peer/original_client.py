@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """A plugin that speaks the wire by hand, as a client of the original library does, and as none would.
 
-usage: plugvm run -- original_client.py CASE GUEST
+usage: plugvm run --plugin-mount TESTS --plugin-mount GUEST -- /usr/bin/python3 TESTS/peer/original_client.py CASE GUEST
 
 Run by test_original_client.py, which knows how plugvm has to end in each case. What the host sends is compared byte
 by byte with what the protocol says. The last line on stderr tells that a case got to its end.

@@ -13,7 +13,7 @@ PAGE = "docs/compatibility.md"
 SUITES = ("unit", "host", "peer", "system")
 ROW = re.compile(r"^\| ([A-Z]\d+) \|(.*)\|$", re.MULTILINE)
 TEST = re.compile(rf"`((?:{'|'.join(SUITES)})/\w+) ([\w-]+)`")
-REGISTERED_IN_C = r'(?:\bTEST|\bcmocka_unit_test\w*|\bACT(?:_OF_TWO)?)\(\s*"?{}"?[,)]'
+REGISTERED_IN_C = r'(?:\b(?:JAIL_)?TEST|\bcmocka_unit_test\w*|\bACT(?:_OF_TWO|_UNJAILED)?)\(\s*"?{}"?[,)]'
 REGISTERED_IN_PYTHON = r'^def (?:test_|case_)?{}\(|^    "{}": \('
 
 

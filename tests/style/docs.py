@@ -209,7 +209,9 @@ def check_options(root, plugvm):
     usage = run([plugvm, "help"]).stdout
     short = {letter for letter in re.findall(r'"\+([a-z:]+)"', source)[0] if letter != ":"}
     yield from differences(options, described, "plugvm.1.scd")
-    yield from differences(options, options_of(usage) - {"--version"}, "plugvm help")
+    # Those of `policy learn` are its own.
+    others = {"--version", "--output", "--merge"}
+    yield from differences(options, options_of(usage) - others, "plugvm help")
     for text, where in ((section, "plugvm.1.scd"), (usage, "plugvm help")):
         found = set(re.findall(r"^\s*\*?-([a-z])\*?,", text, flags=re.MULTILINE))
         yield from differences(short, found, f"{where}, short options")
@@ -241,10 +243,10 @@ def check_policy_page(root):
     """The page has the constants' families, the calls that are never allowed, and the limits."""
     page = read(root, "docs/man/plugvm-policy.5.scd")
     sections = dict(re.findall(r"^# ([^\n]+)\n(.*?)(?=^# |\Z)", page, re.MULTILINE | re.DOTALL))
-    families = re.search(r"^FAMILIES = \(\n(.*?)^\)", read(root, "src/jail/make_constants.py"), re.MULTILINE | re.DOTALL)
+    families = re.search(r"^FAMILIES = \(\n(.*?)^\)", read(root, "src/policy/make_constants.py"), re.MULTILINE | re.DOTALL)
     described = [word[:-1] for word in words_of(sections["VALUES"]) if re.fullmatch(r"[A-Z_]+_", word)]
     yield from differences(families.group(1).replace('"', "").split(), described, "plugvm-policy.5.scd, constants")
-    source = read(root, "src/jail/syscalls.c")
+    source = read(root, "src/policy/syscalls.c")
     never = re.findall(r"__NR_(\w+)", source) + re.findall(r"\d /\* (\w+) \*/", source)
     items = " ".join(re.findall(r"^(?:- |  )(.*)$", sections["WHAT NO POLICY ALLOWS"], flags=re.MULTILINE))
     yield from differences(never, words_of(items), "plugvm-policy.5.scd, calls")

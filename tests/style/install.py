@@ -31,12 +31,19 @@ WANTED = [
     "lib*/pkgconfig/plugvm.pc",
     "libexec/plugvm/firmware",
     "libexec/plugvm/jailprobe",
+    "libexec/plugvm/jailprobe-static",
     "libexec/plugvm/plugvm-init",
     "share/man/man1/plugvm.1",
     "share/man/man3/crosvm_*.3",
     "share/man/man5/plugvm-policy.5",
 ]
-EXECUTABLE = ("bin/plugvm", "libexec/plugvm/firmware", "libexec/plugvm/jailprobe", "libexec/plugvm/plugvm-init")
+EXECUTABLE = (
+    "bin/plugvm",
+    "libexec/plugvm/firmware",
+    "libexec/plugvm/jailprobe",
+    "libexec/plugvm/jailprobe-static",
+    "libexec/plugvm/plugvm-init",
+)
 
 USES_PLUGVM = r"""
 #include <plugvm.h>
@@ -168,7 +175,7 @@ class Outside:
         environment = {**self.environment, "LD_RUN_PATH": self.libraries}
         environment["PATH"] = os.path.join(self.prefix, "bin") + ":" + os.environ["PATH"]
         for document in ("docs/porting.md", "docs/writing-a-plugin.md", "docs/man/crosvm_plugin.3.scd"):
-            pattern = r"^ *(cc .*|plugvm run (?:--disable-sandbox )?-- \./.*)$"
+            pattern = r"^ *(cc .*|plugvm run -- \./.*)$"
             commands = re.findall(pattern, read(root, document), flags=re.MULTILINE)
             if len(commands) != 2:
                 yield f"{document}: {commands}"

@@ -202,7 +202,7 @@ def check_example(root, cc, plugvm, library, has_kvm):
         if problems:
             yield from problems
         elif has_kvm:
-            command = [plugvm, "run", "-q", "--disable-sandbox", "--", program]
+            command = [plugvm, "run", "-q", "--", program]
             result = run(command, timeout=60)
             if (result.returncode, result.stdout) != (0, "ok\n"):
                 yield f"{shlex.join(command)}: status {result.returncode}: {result.stdout!r}"

@@ -295,7 +295,44 @@ static int break_rules(char **arguments)
 	return 0;
 }
 
+/* ---- For who is killed at any time ---- */
+
+/* A child, and one that has left it and its session. */
+static void have_family(void)
+{
+	pid_t child = fork();
+	expect(child >= 0);
+	if (child > 0)
+		return;
+	if (fork() == 0)
+		setsid();
+	rest_for_ever();
+}
+
+/* All of a plugin's life in short: start, INIT, exits, pauses, state, an ordinary end. */
+static int mortal(char **arguments)
+{
+	say("began");
+	struct machine machine;
+	if (arguments[0] && strcmp(arguments[0], "with-family") == 0)
+		have_family();
+	machine_init(&machine, &GUEST(busy_port));
+	machine_start(&machine);
+	machine_boot(&machine, REAL_MODE);
+	for (int turn = 0; turn < 100; turn++) {
+		machine_wait(&machine);
+		if (turn % 10 == 5)
+			expect_result(crosvm_pause_vcpus(machine.vm, 1, &machine), 0);
+		struct kvm_regs regs;
+		expect_result(crosvm_vcpu_get_regs(machine.vcpu, &regs), 0);
+		machine_resume(&machine);
+	}
+	say("leaving");
+	return 0;
+}
+
 const struct act life_acts[] = {
+    {"mortal", mortal},
     {"life", life},
     {"obey", obey},
     {"disobey", disobey},

@@ -2,7 +2,8 @@
 /*
  * Acts about the plugin as a process: its stdio, its fds, its environment. None of them connects.
  */
-#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,52 +74,35 @@ static int copy(char **arguments)
 static int print_environment(char **arguments)
 {
 	(void)arguments;
-	for (char **variable = environ; *variable; variable++) {
-		/* The harness's own, in a build with sanitizers. */
-		if (strncmp(*variable, "ASAN_OPTIONS=", 13) != 0)
-			puts(*variable);
-	}
+	for (char **variable = environ; *variable; variable++)
+		puts(*variable);
 	return 0;
 }
 
 static int print_fds(char **arguments)
 {
 	(void)arguments;
-	DIR *directory = opendir("/proc/self/fd");
-	expect(directory != NULL);
-	bool open_fds[1024] = {false};
-	for (struct dirent *entry = readdir(directory); entry; entry = readdir(directory)) {
-		long fd = strtol(entry->d_name, NULL, 10);
-		if (entry->d_name[0] != '.' && fd != dirfd(directory) && fd < 1024)
-			open_fds[fd] = true;
-	}
-	closedir(directory);
-	for (int fd = 0; fd < 1024; fd++) {
-		if (open_fds[fd])
+	/* A jail has no /proc to look at. */
+	for (int fd = 0; fd < 65536; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
 			printf("%d\n", fd);
 	}
 	return 0;
 }
 
-/* No signal is in the set of this field. */
-static void expect_no_signals(const char *line, const char *field)
-{
-	if (strncmp(line, field, strlen(field)) == 0)
-		expect(strtoull(line + strlen(field), NULL, 16) == 0);
-}
-
+/* None is blocked, ignored or handled. */
 static int check_signals(char **arguments)
 {
 	(void)arguments;
-	FILE *file = fopen("/proc/self/status", "re");
-	expect(file != NULL);
-	char line[256];
-	while (fgets(line, sizeof(line), file)) {
-		expect_no_signals(line, "SigBlk:");
-		expect_no_signals(line, "SigIgn:");
-		expect_no_signals(line, "SigCgt:");
+	sigset_t blocked;
+	expect(sigprocmask(SIG_BLOCK, NULL, &blocked) == 0);
+	for (int number = 1; number < NSIG; number++) {
+		struct sigaction action;
+		expect(sigismember(&blocked, number) <= 0);
+		/* The C library keeps two for itself. */
+		if (sigaction(number, NULL, &action) == 0)
+			expect(action.sa_handler == SIG_DFL);
 	}
-	fclose(file);
 	return 0;
 }
 

@@ -14,7 +14,7 @@
 
 #include "harness.h"
 
-#define RUN   PLUGVM, "run", "--disable-sandbox"
+#define RUN   PLUGVM, "run"
 #define HELLO built("examples/hello/hello")
 
 #define NOBODY    65534
@@ -68,6 +68,7 @@ static void test_verbs(void **state)
 	(void)state;
 	run_check(WORDS(PLUGVM), 2, "plugvm: what shall I do? Try `plugvm help`\n");
 	run_check(WORDS(PLUGVM, "walk"), 2, "plugvm: there is no verb 'walk'; try `plugvm help`\n");
+	run_check(WORDS(PLUGVM, "limits", "all"), 2, "plugvm: `plugvm limits` takes nothing more\n");
 	run_check(WORDS(PLUGVM, "--help-me"), 2, "there is no verb '--help-me'");
 }
 
@@ -95,7 +96,7 @@ static void test_help_and_version(void **state)
 static void test_every_option(void **state)
 {
 	(void)state;
-	run_check(WORDS(PLUGVM, "run", "-c", "1", "--cpus=1", "--kvm-device=/dev/kvm", "--disable-sandbox",
+	run_check(WORDS(PLUGVM, "run", "-c", "1", "--cpus=1", "--kvm-device", kvm_device(), "--disable-sandbox",
 	                "--env", "A=1", "--stdin", "null", "--stdout=null", "--grace", "5", "--start-timeout",
 	                "50000", "--answer-timeout", "50000", "-v", "--verbose", "-q", "--quiet", "-v", "--",
 	                HELLO),
@@ -107,9 +108,9 @@ static void test_every_option(void **state)
 static void test_how_much_is_said(void **state)
 {
 	(void)state;
-	const char *const warning = "this version has no jail unless";
+	const char *const warning = "warning: --disable-sandbox: ";
 	struct run run;
-	run_words(&run, WORDS(PLUGVM, "run", "--", HELLO));
+	run_words(&run, WORDS(RUN, "--disable-sandbox", "--", HELLO));
 	run_expect_status(&run, 0);
 	assert_int_equal(count_text(&run.err, warning), 1);
 	run_expect_no_err(&run, "all port writes");
@@ -120,7 +121,7 @@ static void test_how_much_is_said(void **state)
 	assert_string_equal(run.err.text, "plugvm: the plugin exited\n");
 	run_fini(&run);
 
-	run_words(&run, WORDS(PLUGVM, "run", "-q", "--", HELLO));
+	run_words(&run, WORDS(RUN, "-q", "--disable-sandbox", "--", HELLO));
 	run_expect_status(&run, 0);
 	assert_string_equal(run.err.text, "");
 	run_fini(&run);
@@ -135,33 +136,76 @@ static void test_how_much_is_said(void **state)
 static void test_jail(void **state)
 {
 	(void)state;
-	struct run run;
-	for (int strict = 0; strict < 2; strict++) {
-		run_words(&run, WORDS(PLUGVM, "run", "--jail", strict ? "strict" : "default", "--",
-		                      strict ? built("plugins/jailprobe/jailprobe-static") : HELLO));
+	for (int is_said = 0; is_said < 2; is_said++) {
+		struct run run;
+		run_words(&run, is_said ? WORDS(RUN, "--jail", "default", "--", HELLO) : WORDS(RUN, "--", HELLO));
 		run_expect_status(&run, 0);
 		run_expect_no_err(&run, "warning");
 		run_fini(&run);
 	}
-	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--", "/etc/passwd"), 9, "/etc/passwd");
-	/* A dynamic plugin has no loader there. */
-	run_check(WORDS(PLUGVM, "run", "--jail", "strict", "--", HELLO), 9, "in its jail");
-	run_check(
-	    WORDS(PLUGVM, "run", "--jail", "default", "--plugin-mount", "/etc/passwd:/usr/lib/none", "--", HELLO),
-	    8, "the jail: mounting: /etc/passwd");
+	run_check(WORDS(RUN, "--jail", "strict", "--", built("plugins/jailprobe/jailprobe-static")), 4,
+	          "plugvm: the plugin was killed by signal 31 (SIGSYS): system call 'getresuid' (118) is not "
+	          "allowed by its policy\n");
+	run_check(WORDS(RUN, "--", "/etc/passwd"), 9, "/etc/passwd");
+	/* A dynamic plugin has no loader there, wherever in the line it is said. */
+	run_check(WORDS(RUN, "--plugin-mount", "/etc/passwd", "--jail", "strict", "--", HELLO), 9,
+	          "is dynamically linked: the strict jail is for static executables");
+	run_check(WORDS(RUN, "--plugin-mount", "/etc/passwd:/usr/lib/none", "--", HELLO), 8,
+	          "the jail: mounting: /etc/passwd");
 
-	run_check(WORDS(PLUGVM, "run", "--jail", "some", "--", HELLO), 2, "--jail takes");
-	run_check(WORDS(PLUGVM, "run", "--plugin-mount", "/etc", "--", HELLO), 2, "--jail");
-	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--plugin-mount", "etc", "--", HELLO), 2,
-	          "--plugin-mount: 'etc'");
-	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--plugin-mount-file", "/nonexistent", "--", HELLO), 2,
-	          "/nonexistent");
-	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--plugin-gid-map", "x", "--", HELLO), 2,
-	          "--plugin-gid-map: 'x'");
-	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--plugin-gid-map-file", "/nonexistent", "--", HELLO),
-	          2, "/nonexistent");
-	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--plugin-root", "tmp", "--", HELLO), 2, "'tmp'");
-	run_check(WORDS(PLUGVM, "run", "--jail", "default", "--jail-uid", "0", "--", HELLO), 2, "--jail-uid");
+	run_check(WORDS(RUN, "--jail", "some", "--", HELLO), 2, "--jail takes default or strict, not 'some'");
+	run_check(WORDS(RUN, "--jail", "none", "--", HELLO), 2, "none is --disable-sandbox");
+	run_check(WORDS(RUN, "--disable-sandbox", "--jail", "default", "--", HELLO), 2, "contradict");
+	run_check(WORDS(RUN, "--plugin-mount", "etc", "--", HELLO), 2, "--plugin-mount: 'etc'");
+	run_check(WORDS(RUN, "--plugin-mount-file", "/nonexistent", "--", HELLO), 2, "/nonexistent");
+	run_check(WORDS(RUN, "--plugin-gid-map", "x", "--", HELLO), 2, "--plugin-gid-map: 'x'");
+	run_check(WORDS(RUN, "--plugin-gid-map-file", "/nonexistent", "--", HELLO), 2, "/nonexistent");
+	run_check(WORDS(RUN, "--plugin-root", "tmp", "--", HELLO), 2, "'tmp'");
+	run_check(WORDS(RUN, "--jail-uid", "0", "--", HELLO), 2, "--jail-uid");
+	/* The original's command lines have them together; they are checked all the same. */
+	run_check(WORDS(RUN, "--disable-sandbox", "--plugin-mount", "etc", "--", HELLO), 2, "'etc'");
+	run_check(WORDS(RUN, "--disable-sandbox", "--plugin-mount", "/etc", "--", HELLO), 0, "warning");
+}
+
+static void write_policy(const char *directory, const char *name, const char *text)
+{
+	char path[128];
+	snprintf(path, sizeof(path), "%s/%s", directory, name);
+	FILE *file = fopen(path, "we");
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static void test_policies(void **state)
+{
+	(void)state;
+	char directory[] = "/tmp/plugvm-test-XXXXXX", policy[64], wrong[64], place[96];
+	assert_non_null(mkdtemp(directory));
+	snprintf(policy, sizeof(policy), "%s/plugin.policy", directory);
+	snprintf(wrong, sizeof(wrong), "%s/wrong.policy", directory);
+	snprintf(place, sizeof(place), "plugvm: %s:2:10: ", wrong);
+	write_policy(directory, "plugin.policy",
+	             "# All but the first call of a C library.\nwrite: 1\nexit_group: 1\n");
+	write_policy(directory, "wrong.policy", "read: 1\nwrite: 1 || 2\n");
+	const char *const killed = "(SIGSYS): system call 'brk' (12) is not allowed by its policy\n";
+
+	run_check(WORDS(RUN, "--seccomp-policy", policy, "--", HELLO), 4, killed);
+	run_check(WORDS(RUN, "--seccomp-policy-dir", directory, "--", HELLO), 4, killed);
+	run_check(
+	    WORDS(RUN, "--seccomp-policy-dir", directory, "--seccomp-log-failures", "--", HELLO), 0,
+	    "plugvm: warning: system call 'brk' (12) is not allowed by the plugin's policy: it was made all the "
+	    "same\n");
+	run_check(WORDS(RUN, "--seccomp-policy", wrong, "--", HELLO), 2, place);
+	run_check(WORDS(RUN, "--seccomp-policy-dir", "/nonexistent", "--", HELLO), 2,
+	          "policy /nonexistent/plugin.policy: No such file or directory");
+	run_check(WORDS(RUN, "--allow-jit", "--", HELLO), 0, "plugin exited");
+	run_check(WORDS(RUN, "--jail", "strict", "--allow-jit", "--", HELLO), 2, "the strict jail");
+	run_check(WORDS(RUN, "--seccomp-policy", policy, "--allow-jit", "--", HELLO), 2,
+	          "--allow-jit is for the built-in policy");
+	unlink(policy);
+	unlink(wrong);
+	rmdir(directory);
 }
 
 static void test_account_of_exits(void **state)
@@ -211,7 +255,8 @@ static void test_device_is_not_kvm(void **state)
 static void open_kvm_as_9(void *context)
 {
 	(void)context;
-	dup2(open("/dev/kvm", O_RDWR), 9);
+	const char *device = kvm_device();
+	dup2(device[0] == '/' ? open(device, O_RDWR) : atoi(device + strlen("fd:")), 9);
 }
 
 static void test_device_by_fd(void **state)
@@ -385,14 +430,14 @@ static void test_directory_in_path(void **state)
 int main(void)
 {
 	struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_usage_errors),      cmocka_unit_test(test_verbs),
-	    cmocka_unit_test(test_help_and_version),  cmocka_unit_test(test_every_option),
-	    cmocka_unit_test(test_how_much_is_said),  cmocka_unit_test(test_jail),
-	    cmocka_unit_test(test_account_of_exits),  cmocka_unit_test(test_no_kvm_device),
-	    cmocka_unit_test(test_device_is_not_kvm), cmocka_unit_test(test_device_by_fd),
-	    cmocka_unit_test(test_no_permission),     cmocka_unit_test(test_ordinary_user),
-	    cmocka_unit_test(test_plugin_file),       cmocka_unit_test(test_plugin_in_path),
-	    cmocka_unit_test(test_directory_in_path),
+	    cmocka_unit_test(test_usage_errors),     cmocka_unit_test(test_verbs),
+	    cmocka_unit_test(test_help_and_version), cmocka_unit_test(test_every_option),
+	    cmocka_unit_test(test_how_much_is_said), cmocka_unit_test(test_jail),
+	    cmocka_unit_test(test_policies),         cmocka_unit_test(test_account_of_exits),
+	    cmocka_unit_test(test_no_kvm_device),    cmocka_unit_test(test_device_is_not_kvm),
+	    cmocka_unit_test(test_device_by_fd),     cmocka_unit_test(test_no_permission),
+	    cmocka_unit_test(test_ordinary_user),    cmocka_unit_test(test_plugin_file),
+	    cmocka_unit_test(test_plugin_in_path),   cmocka_unit_test(test_directory_in_path),
 	};
 	return SYSTEM_MAIN("cli", tests);
 }

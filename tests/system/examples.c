@@ -18,7 +18,7 @@ extern const char expected_irq[], expected_ioevent[], expected_dirty_log[], expe
 static void expect_output(const char *cpus, const char *program, const char *expected)
 {
 	struct run run;
-	run_words(&run, WORDS(PLUGVM, "run", "--disable-sandbox", "--cpus", cpus, "--", built(program)));
+	run_words(&run, WORDS(PLUGVM, "run", "--cpus", cpus, "--", built(program)));
 	run_expect_status(&run, 0);
 	run_expect_out(&run, expected);
 	run_expect_err(&run, "plugvm: the plugin exited\n");
@@ -46,7 +46,7 @@ static void test_two_vcpus(void **state)
 static void test_two_vcpus_want_two(void **state)
 {
 	(void)state;
-	run_check(WORDS(PLUGVM, "run", "--disable-sandbox", "--", built("examples/two_vcpus/two_vcpus")), 1,
+	run_check(WORDS(PLUGVM, "run", "--", built("examples/two_vcpus/two_vcpus")), 1,
 	          "the machine must have two vCPUs");
 	run_check(WORDS(PLUGVM, "run", "--cpus", "3", "--", built("examples/two_vcpus/two_vcpus")), 1,
 	          "the machine must have two vCPUs");
@@ -86,7 +86,7 @@ static void test_async_write(void **state)
 static void test_net_wants_a_tap(void **state)
 {
 	(void)state;
-	run_check(WORDS(PLUGVM, "run", "--disable-sandbox", "--", built("examples/net/net")), 1,
+	run_check(WORDS(PLUGVM, "run", "--", built("examples/net/net")), 1,
 	          "plugin: net: cannot get the network (plugvm run --net): No data available");
 }
 
@@ -105,9 +105,12 @@ static void test_without_a_host(void **state)
 
 /* ---- Firmware ---- */
 
+/* An image that is there is shown to the plugin. */
 static void run_firmware(struct run *run, const char *image, const char *timeout)
 {
-	run_words(run, WORDS(PLUGVM, "run", "--disable-sandbox", "-v", "--", built("plugins/firmware/firmware"),
+	const char *option = access(image, R_OK) == 0 ? "--plugin-mount" : "--env";
+	const char *value = access(image, R_OK) == 0 ? image : "NONE";
+	run_words(run, WORDS(PLUGVM, "run", "-v", option, value, "--", built("plugins/firmware/firmware"),
 	                     "--timeout", timeout, image));
 }
 

@@ -7,11 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "harness.h"
 #include "play.h"
 
-#define RUN PLUGVM, "run", "--disable-sandbox"
+#define RUN PLUGVM, "run"
 
 /* The usual limit of fds, which 256 vCPUs are above. */
 #define USUAL_FDS 1024
@@ -157,11 +159,16 @@ static void test_restore_elsewhere(void **state)
 	char path[] = "/tmp/plugvm-snapshot-XXXXXX";
 	int fd = mkstemp(path);
 	assert_true(fd >= 0);
+	/* A root's plugin is another user. */
+	assert_int_equal(fchmod(fd, 0666), 0);
 	close(fd);
+	char mount[64];
+	snprintf(mount, sizeof(mount), "%s::true", path);
 	static const char *const acts[] = {"ext-save", "ext-restore"};
 	struct run runs[2];
 	for (int i = 0; i < 2; i++)
-		run_words(&runs[i], WORDS(RUN, "--irqchip", irqchip, "--", ACTOR, acts[i], path));
+		run_words(&runs[i],
+		          WORDS(RUN, "--irqchip", irqchip, "--plugin-mount", mount, "--", ACTOR, acts[i], path));
 	unlink(path);
 	for (int i = 0; i < 2; i++) {
 		run_expect_status(&runs[i], 0);
@@ -174,7 +181,7 @@ static void test_restore_elsewhere(void **state)
 	{                                                   \
 		name, play_test, NULL, NULL, &(struct play) \
 		{                                           \
-			act, cpus, irqchip                  \
+			act, cpus, irqchip, false           \
 		}                                           \
 	}
 #define ACT(act)                  ACT_ON(act, act, NULL, NULL)

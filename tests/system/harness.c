@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
@@ -27,28 +28,17 @@
 #define PROGRAMS_MAX  16
 #define NS_PER_MS     1000000u
 
-/*
- * A plugin leaves to the end of the process what it holds, and the tests want to see its signals as they are. The
- * plugin's environment is not the test's, so that a build with sanitizers has to say this on the command line.
- */
-#define PLUGIN_SANITIZER                                                                                      \
-	"ASAN_OPTIONS=detect_leaks=0:use_sigaltstack=0:handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_" \
-	"sigill=0:handle_abort=0"
-
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define HAS_ASAN true
-#endif
-#elif defined(__SANITIZE_ADDRESS__)
-#define HAS_ASAN true
-#endif
-#ifndef HAS_ASAN
-#define HAS_ASAN false
-#endif
-
 #define WORDS_MAX 64
 
+/* Who runs the tests instead of root, and where that user has KVM open: above what tests expect to be free. */
+#define ORDINARY_ID 54321
+#define KVM_FD      60
+#define KVM_DEVICE  "fd:60"
+
 static char kvm_refusal[128];
+
+/* Is this an ordinary user's run, of tests that root started? */
+static bool is_lent_kvm;
 
 static uint64_t now_ns(void)
 {
@@ -140,16 +130,16 @@ static int move_high(int fd)
 	return fcntl(fd, F_DUPFD, 100);
 }
 
-/* Store the words, with those between that a build with sanitizers needs. */
+/* Store the words, with those between that an ordinary user needs. */
 static void adapt_words(const char *const *words, const char *out_words[WORDS_MAX])
 {
 	size_t count = 0;
 	for (size_t i = 0; words[i]; i++) {
 		assert_true(count + 4 < WORDS_MAX);
 		out_words[count++] = words[i];
-		if (HAS_ASAN && i == 1 && strcmp(words[i], "run") == 0) {
-			out_words[count++] = "--env";
-			out_words[count++] = PLUGIN_SANITIZER;
+		if (is_lent_kvm && i == 1 && strcmp(words[i], "run") == 0) {
+			out_words[count++] = "--kvm-device";
+			out_words[count++] = KVM_DEVICE;
 		}
 	}
 	out_words[count] = NULL;
@@ -162,8 +152,16 @@ static void child_main(const struct setup *setup, const char *const *words, int 
 	                 move_high(setup->stdout_fd ? setup->stdout_fd : out), move_high(err)};
 	for (int i = 0; i < 3; i++)
 		dup2(sources[i], i);
-	syscall(SYS_close_range, 3u, ~0u, 0u);
+	if (is_lent_kvm) {
+		syscall(SYS_close_range, 3u, KVM_FD - 1u, 0u);
+		syscall(SYS_close_range, KVM_FD + 1u, ~0u, 0u);
+		fcntl(KVM_FD, F_SETFD, 0);
+	} else {
+		syscall(SYS_close_range, 3u, ~0u, 0u);
+	}
 	setpgid(0, 0);
+	/* Whoever runs the tests may ignore it, under nohup say, and then the program does. */
+	signal(SIGHUP, SIG_DFL);
 	if (setup->in_child)
 		setup->in_child(setup->context);
 	execve(words[0], (char *const *)words, setup->env ? (char *const *)setup->env : environ);
@@ -405,6 +403,39 @@ static void go_on_behind_tap(void)
 	exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
+const char *kvm_device(void)
+{
+	return is_lent_kvm ? KVM_DEVICE : "/dev/kvm";
+}
+
+/* Returns an fd of KVM, or says why there is none. */
+static int open_kvm(void)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm < 0)
+		snprintf(kvm_refusal, sizeof(kvm_refusal), "/dev/kvm: %s", strerror(errno));
+	return kvm;
+}
+
+/* Become a user who has nothing but an fd of KVM. Only root can do that. */
+static void become_ordinary(int kvm)
+{
+	if (geteuid() != 0 || kvm < 0) {
+		if (kvm >= 0)
+			snprintf(kvm_refusal, sizeof(kvm_refusal), "this is not root, whose tests run twice");
+		return;
+	}
+	if (dup3(kvm, KVM_FD, O_CLOEXEC) < 0 || setgroups(0, NULL) < 0 ||
+	    setresgid(ORDINARY_ID, ORDINARY_ID, ORDINARY_ID) < 0 ||
+	    setresuid(ORDINARY_ID, ORDINARY_ID, ORDINARY_ID) < 0 || prctl(PR_SET_DUMPABLE, 1) < 0) {
+		perror("becoming an ordinary user");
+		exit(1);
+	}
+	is_lent_kvm = true;
+	if (access(PLUGVM, X_OK) < 0)
+		snprintf(kvm_refusal, sizeof(kvm_refusal), "the build directory is not open to other users");
+}
+
 int system_main(const char *name, struct CMUnitTest *tests, size_t count)
 {
 	go_on_behind_tap();
@@ -412,14 +443,14 @@ int system_main(const char *name, struct CMUnitTest *tests, size_t count)
 		perror("prctl(PR_SET_CHILD_SUBREAPER)");
 		return 1;
 	}
-	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
-	if (kvm < 0)
-		snprintf(kvm_refusal, sizeof(kvm_refusal), "/dev/kvm: %s", strerror(errno));
-	else
+	int kvm = open_kvm();
+	if (getenv("AS_USER"))
+		become_ordinary(kvm);
+	if (kvm >= 0)
 		close(kvm);
 	for (size_t i = 0; i < count; i++) {
 		tests[i].teardown_func = end_test;
-		if (kvm < 0)
+		if (kvm_refusal[0])
 			tests[i].test_func = skip_without_kvm;
 	}
 	return _cmocka_run_group_tests(name, tests, count, NULL, NULL);

@@ -78,12 +78,16 @@ void run_check(const char *const *words, int status, const char *text);
 /* Return how often `text` occurs in a capture. */
 unsigned count_text(const struct capture *capture, const char *text);
 
+/* Return what --kvm-device is in an ordinary run: a node, or an fd that an ordinary user's runs are given. */
+const char *kvm_device(void);
+
 /* Make an unlinked file of the bytes, open for reading and writing at its start. */
 int file_with(const void *data, size_t size);
 
 /*
  * Run the tests, or skip them all if there is no KVM. After each test, what it has left running is killed. Returns
- * main's status.
+ * main's status. With AS_USER in the environment, root's tests are those of an ordinary user, who cannot open KVM but
+ * has an fd of it.
  */
 int system_main(const char *name, struct CMUnitTest *tests, size_t count);
 #define SYSTEM_MAIN(name, tests) system_main(name, tests, sizeof(tests) / sizeof((tests)[0]))

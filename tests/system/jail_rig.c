@@ -12,11 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "policy/syscalls.h"
 
 char *read_file(const char *path)
 {
@@ -40,6 +42,45 @@ static void keep_log(void *context, enum plugvm_log_level level, const char *lin
 	snprintf(rig->log + used, sizeof(rig->log) - used, "%s\n", line);
 }
 
+/* Each call that a policy can allow, but for what a filter cannot tell by numbers alone. */
+static void write_wide_policy(FILE *file, int without, const char *rule)
+{
+	for (int number = 0; number < SYSCALLS_NUMBER_END; number++) {
+		if (number == without)
+			continue;
+		if (number == SYS_clone)
+			fprintf(file, "clone: arg0 in ~(CLONE_NEWUSER|CLONE_NEWPID|CLONE_NEWNS|CLONE_NEWNET|"
+			              "CLONE_NEWIPC|CLONE_NEWUTS|CLONE_NEWCGROUP)\n");
+		else if (number == SYS_clone3)
+			fprintf(file, "clone3: return ENOSYS\n");
+		else if (number == SYS_ioctl)
+			fprintf(file, "ioctl: arg1 != TIOCSTI\n");
+		else if (!syscalls_is_never(number))
+			fprintf(file, "%d: 1\n", number);
+	}
+	fprintf(file, "%s", rule);
+	fflush(file);
+}
+
+void jail_rig_set_wide_policy(struct jail_rig *rig, int without, const char *rule)
+{
+	FILE *file = tmpfile();
+	char path[64];
+	assert_non_null(file);
+	write_wide_policy(file, without, rule);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fileno(file));
+	if (plugvm_jail_set_policy(rig->jail, path, &rig->error) < 0)
+		fail_msg("%s", rig->error.text);
+	fclose(file);
+}
+
+void jail_rig_renew_jail(struct jail_rig *rig, enum plugvm_jail_profile profile)
+{
+	plugvm_jail_free(&rig->jail);
+	assert_int_equal(plugvm_jail_new(profile, &rig->jail, NULL), 0);
+	rig->config.jail = rig->jail;
+}
+
 int jail_rig_setup(void **state)
 {
 	static struct jail_rig rig;
@@ -48,16 +89,16 @@ int jail_rig_setup(void **state)
 	rig.mounts_before = read_file("/proc/self/mountinfo");
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, rig.socket), 0);
 	assert_int_equal(pipe2(rig.output, O_CLOEXEC), 0);
-	assert_int_equal(plugvm_jail_new(PLUGVM_JAIL_DEFAULT, &rig.jail, NULL), 0);
 	rig.config = (struct plugvm_plugin_config){.size = sizeof(rig.config),
 	                                           .path = "/bin/sh",
 	                                           .vcpu_count = 1,
 	                                           .stdin_fd = -1,
 	                                           .stdout_fd = rig.output[1],
 	                                           .stderr_fd = -1,
-	                                           .jail = rig.jail,
 	                                           .log = keep_log,
 	                                           .context = &rig};
+	jail_rig_renew_jail(&rig, PLUGVM_JAIL_DEFAULT);
+	jail_rig_set_wide_policy(&rig, -1, "");
 	*state = &rig;
 	return 0;
 }

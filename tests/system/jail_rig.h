@@ -25,7 +25,7 @@ struct jail_rig {
 	int socket[2];
 	int output[2]; /* the plugin's stdout */
 	struct plugvm_jail *jail;
-	struct plugvm_plugin_config config; /* of /bin/sh in the default jail */
+	struct plugvm_plugin_config config; /* of /bin/sh in the default jail, with a wide policy */
 	struct process process;
 	struct plugvm_error error;
 	char log[4096];
@@ -34,6 +34,14 @@ struct jail_rig {
 int jail_rig_setup(void **state);
 int jail_rig_teardown(void **state);
 #define JAIL_TEST(name) cmocka_unit_test_setup_teardown(name, jail_rig_setup, jail_rig_teardown)
+
+/* Take another jail, with its profile's policy. */
+void jail_rig_renew_jail(struct jail_rig *rig, enum plugvm_jail_profile profile);
+/*
+ * Let programs be jailed that are no plugins: a policy with all that a policy can allow, but not the call `without` (-1:
+ * none), for which there may be another rule.
+ */
+void jail_rig_set_wide_policy(struct jail_rig *rig, int without, const char *rule);
 
 /* Return a file's text, for free(); "" if there is none. */
 char *read_file(const char *path);

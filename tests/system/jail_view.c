@@ -143,9 +143,8 @@ static void probe(struct jail_rig *rig, enum plugvm_jail_profile profile, const 
 {
 	if (access(program, X_OK) < 0)
 		test_skip("this user cannot reach the build directory");
-	plugvm_jail_free(&rig->jail);
-	assert_int_equal(plugvm_jail_new(profile, &rig->jail, NULL), 0);
-	rig->config.jail = rig->jail;
+	jail_rig_renew_jail(rig, profile);
+	jail_rig_set_wide_policy(rig, -1, "");
 	rig->config.path = program;
 	rig->config.argv = geteuid() == 0 ? (const char *const[]){"jailprobe", NULL}
 	                                  : (const char *const[]){"jailprobe", "--unprivileged", NULL};
@@ -166,10 +165,10 @@ static void probe(struct jail_rig *rig, enum plugvm_jail_profile profile, const 
 
 	static char text[16384];
 	assert_true(jail_rig_await_output(rig, text, sizeof(text), NULL, DEADLINE_MS));
-	if (strstr(text, "FAIL") || !strstr(text, "capabilities: ok\n") || status.state != PLUGVM_PLUGIN_EXITED ||
+	const char *failed = strstr(text, "not ok");
+	if (failed || !strstr(text, "\nok network namespace\n") || status.state != PLUGVM_PLUGIN_EXITED ||
 	    status.value != 0)
-		fail_msg("it ended with %d after\n%.600s ...\n%s", status.value, text,
-		         strstr(text, "FAIL") ? strstr(text, "FAIL") : "");
+		fail_msg("it ended with %d after\n%.600s ...\n%s", status.value, text, failed ? failed : "");
 }
 
 static void test_probe_default(void **state)
@@ -212,6 +211,31 @@ static void test_mounts(void **state)
 	snprintf(file, sizeof(file), "%s/made", directory);
 	assert_int_equal(unlink(file), 0);
 	assert_int_equal(rmdir(directory), 0);
+}
+
+/* What a plugin writes where it may is nobody's way to the user's rights. */
+static void test_no_setuid_files(void **state)
+{
+	struct jail_rig *rig = *state;
+	char directory[] = "/tmp/plugvm-test-XXXXXX", file[64], option[128], text[512];
+	struct stat status;
+	jail_rig_renew_jail(rig, PLUGVM_JAIL_DEFAULT);
+	assert_non_null(mkdtemp(directory));
+	assert_int_equal(chmod(directory, 0777), 0);
+	snprintf(option, sizeof(option), "%s:/data:true", directory);
+	assert_int_equal(plugvm_jail_parse_mount(rig->jail, option, NULL), 0);
+	assert_int_equal(plugvm_jail_mount(rig->jail, "/bin/chmod", "/chmod", false, NULL), 0);
+	/* It can be made, and its mode be changed, but not to this. */
+	jail_rig_spawn(rig, SHELL("cd /data; echo x > made; echo done; exec /chmod 4711 made 2> /dev/null"));
+	assert_true(jail_rig_await_output(rig, text, sizeof(text), NULL, DEADLINE_MS));
+	assert_string_equal(text, "done\n");
+	process_wait(&rig->process, DEADLINE_MS, &(struct plugvm_plugin_status){.value = 0});
+	process_fini(&rig->process);
+	snprintf(file, sizeof(file), "%s/made", directory);
+	assert_int_equal(stat(file, &status), 0);
+	assert_int_equal(unlink(file), 0);
+	assert_int_equal(rmdir(directory), 0);
+	assert_int_equal(status.st_mode & 07777, 0600);
 }
 
 static void test_prepared_root(void **state)
@@ -341,6 +365,7 @@ int main(void)
 		JAIL_TEST(test_probe_default),
 		JAIL_TEST(test_probe_strict),
 		JAIL_TEST(test_mounts),
+		JAIL_TEST(test_no_setuid_files),
 		JAIL_TEST(test_prepared_root),
 		JAIL_TEST(test_gid_maps),
 		JAIL_TEST(test_private_directory),

@@ -22,7 +22,7 @@
 
 #include "harness.h"
 
-#define RUN        PLUGVM, "run", "--disable-sandbox"
+#define RUN        PLUGVM, "run"
 #define NET        built("examples/net/net")
 #define HOST       "10.77.0.1"
 #define GUEST      "10.77.0.2"
@@ -72,8 +72,13 @@ static int enter_namespace(void)
 	return 0;
 }
 
+/* Once, as whoever runs the tests. */
 static void prepare(void)
 {
+	static bool is_done;
+	if (is_done)
+		return;
+	is_done = true;
 	if (enter_namespace() < 0) {
 		snprintf(refusal, sizeof(refusal), "a network namespace: %s", strerror(errno));
 		return;
@@ -93,6 +98,7 @@ static void prepare(void)
 
 #define NEED_NETWORK()                      \
 	do {                                \
+		prepare();                  \
 		if (refusal[0])             \
 			test_skip(refusal); \
 	} while (0)
@@ -451,7 +457,6 @@ static void test_without_privilege(void **state)
 
 int main(void)
 {
-	prepare();
 	struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_new_tap),           cmocka_unit_test(test_tap_by_name),
 	    cmocka_unit_test(test_tap_by_fd),         cmocka_unit_test(test_several_taps),

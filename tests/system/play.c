@@ -17,8 +17,10 @@ void play_test(void **state)
 	const struct play *play = *state;
 	struct run run;
 	static char reason[128];
-	run_words(&run, WORDS(PLUGVM, "run", "--disable-sandbox", "--cpus", play->cpus ? play->cpus : "1",
-	                      "--irqchip", play->irqchip ? play->irqchip : "kernel", "--", ACTOR, play->act));
+	const char *const *words = WORDS(PLUGVM, "run", play->unjailed ? "--disable-sandbox" : "--jail=default",
+	                                 "--cpus", play->cpus ? play->cpus : "1", "--irqchip",
+	                                 play->irqchip ? play->irqchip : "kernel", "--", ACTOR, play->act);
+	run_words(&run, words);
 	if (run.status == 0 && strncmp(run.out.text, SKIP, strlen(SKIP)) == 0) {
 		snprintf(reason, sizeof(reason), "%s", run.out.text + strlen(SKIP));
 		reason[strcspn(reason, "\n")] = '\0';

@@ -3,6 +3,7 @@
  * Checks what the plugin is given as a process (stdio, fds, environment, signals), and what becomes of its output.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 
 #include "harness.h"
 
-#define RUN        PLUGVM, "run", "--disable-sandbox"
+#define RUN        PLUGVM, "run"
 #define SAMPLE_KIB 300
 
 /* ---- The plugin's stderr ---- */
@@ -251,11 +252,22 @@ static void expect_environment(const char *const *words, const char *expected)
 static void test_environment(void **state)
 {
 	(void)state;
-	expect_environment(WORDS(RUN, "--", ACTOR, "environment"),
-	                   "PLUGVM_SWITCH=on\nCROSVM_STATS=1\nCROSVM_SOCKET=3\n");
+	static const char own[] = "PLUGVM_SWITCH=on\nCROSVM_STATS=1\n", last[] = "CROSVM_SOCKET=3\n";
+	char directory[PATH_MAX], libraries[PATH_MAX + 32], expected[PATH_MAX + 256];
+	/* In a jail an executable lies elsewhere, and finds by this what its run path named. */
+	assert_non_null(realpath(built("src"), directory));
+	snprintf(libraries, sizeof(libraries), "LD_LIBRARY_PATH=%s\n", directory);
+	for (int is_jailed = 0; is_jailed < 2; is_jailed++) {
+		const char *first = is_jailed ? libraries : "";
+		snprintf(expected, sizeof(expected), "%s%s%s", first, own, last);
+		expect_environment(is_jailed ? WORDS(RUN, "--", ACTOR, "environment")
+		                             : WORDS(RUN, "--disable-sandbox", "--", ACTOR, "environment"),
+		                   expected);
+	}
+	snprintf(expected, sizeof(expected), "%s%sHOME=/h\nEMPTY=\nA=b=c\nB=\n%s", libraries, own, last);
 	expect_environment(WORDS(RUN, "--env", "HOME", "--env", "EMPTY", "--env", "NOT_THERE", "--env", "A=b=c",
 	                         "--env", "B=", "--", ACTOR, "environment"),
-	                   "PLUGVM_SWITCH=on\nCROSVM_STATS=1\nHOME=/h\nEMPTY=\nA=b=c\nB=\nCROSVM_SOCKET=3\n");
+	                   expected);
 }
 
 /* From the operator's environment through the plugin's exit to the operator's stderr. */

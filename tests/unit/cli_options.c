@@ -16,6 +16,7 @@
 
 #include "base/fd.h"
 #include "cli/options.h"
+#include "jail/jail.h"
 
 #define WORDS_MAX 40
 
@@ -117,6 +118,8 @@ static void test_defaults(void **state)
 	assert_false(rig->options.inherit_stdin);
 	assert_true(rig->options.inherit_stdout);
 	assert_false(rig->options.disable_sandbox);
+	assert_non_null(machine->jail);
+	assert_int_equal(machine->jail->profile, PLUGVM_JAIL_DEFAULT);
 	assert_int_equal(rig->options.verbosity, NORMAL);
 	options_fini(&rig->options);
 }
@@ -138,6 +141,7 @@ static void test_every_option(void **state)
 	assert_int_equal(machine->answer_timeout_ms, INT_MAX);
 	assert_true(machine->measure);
 	assert_true(rig->options.disable_sandbox);
+	assert_null(machine->jail);
 	assert_true(rig->options.inherit_stdin);
 	assert_false(rig->options.inherit_stdout);
 	assert_int_equal(rig->options.verbosity, VERBOSE);
@@ -147,6 +151,29 @@ static void test_every_option(void **state)
 	assert_string_equal(rig->options.machine.kvm_path, "/dev/other");
 	assert_int_equal(rig->options.machine.kvm_fd, -1);
 	assert_int_equal(rig->options.verbosity, QUIET);
+	options_fini(&rig->options);
+}
+
+/* There is a jail unless it is forbidden; the last profile counts, wherever it stands. */
+static void test_jails(void **state)
+{
+	struct rig *rig = *state;
+	static const struct {
+		const char *words;
+		enum plugvm_jail_profile profile;
+	} cases[] = {
+	    {"--jail default --plugin-mount /etc /bin/true", PLUGVM_JAIL_DEFAULT},
+	    {"--plugin-mount /etc --jail strict /bin/true", PLUGVM_JAIL_STRICT},
+	    {"--plugin-mount=/etc --jail=default --jail=strict -- /bin/true", PLUGVM_JAIL_STRICT},
+	    {"--jail strict --plugin-mount /etc --jail default /bin/true --jail strict", PLUGVM_JAIL_DEFAULT}};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(parse(rig, cases[i].words), STATUS_OK);
+		assert_int_equal(rig->options.machine.jail->profile, cases[i].profile);
+		assert_int_equal(rig->options.machine.jail->mount_count, 1);
+		options_fini(&rig->options);
+	}
+	assert_int_equal(parse(rig, "--plugin-mount /etc --disable-sandbox /bin/true"), STATUS_OK);
+	assert_null(rig->options.machine.jail);
 	options_fini(&rig->options);
 }
 
@@ -213,6 +240,14 @@ static void test_usage_errors(void **state)
 	    "--start-timeout -1 /bin/true",
 	    "--answer-timeout 1.5 /bin/true",
 	    "--kvm-device fd: /bin/true",
+	    "--jail",
+	    "--jail none /bin/true",
+	    "--jail Default /bin/true",
+	    "--jail= /bin/true",
+	    "--jail strict --disable-sandbox /bin/true",
+	    "--disable-sandbox --jail default /bin/true",
+	    "--disable-sandbox --plugin-mount etc /bin/true",
+	    "--jail-uid 0 /bin/true",
 	    "--kvm-device fd:-1 /bin/true",
 	    "--kvm-device fd:3x /bin/true",
 	    "--kvm-device fd:2147483648 /bin/true",
@@ -329,6 +364,50 @@ static void test_environment_overridden(void **state)
 	assert_string_equal(a, "2");
 }
 
+static void test_files(void **state)
+{
+	struct rig *rig = *state;
+	setenv("PLUGVM_FD_OLD", "17", 1);
+	assert_int_equal(parse(rig, "--file A=/dev/null --file B_2=/dev/zero:rw /bin/true"), STATUS_OK);
+	unsetenv("PLUGVM_FD_OLD");
+	const struct plugvm_machine_config *machine = &rig->options.machine;
+	assert_int_equal(machine->fd_count, 2);
+	assert_int_equal(machine->fds[0].number, 4);
+	assert_int_equal(machine->fds[1].number, 5);
+	assert_int_equal(fcntl(machine->fds[0].fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK), O_RDONLY);
+	assert_int_equal(fcntl(machine->fds[1].fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK), O_RDWR);
+	assert_int_equal(fcntl(machine->fds[0].fd, F_GETFD), FD_CLOEXEC);
+	assert_string_equal(plugin_getenv(rig, "PLUGVM_FD_A"), "4");
+	assert_string_equal(plugin_getenv(rig, "PLUGVM_FD_B_2"), "5");
+	assert_null(plugin_getenv(rig, "PLUGVM_FD_OLD"));
+	options_fini(&rig->options);
+
+	expect_status(rig, "--file A=/dev/null --file A=/dev/zero /bin/true", STATUS_USAGE);
+	expect_status(rig, "--file a=/dev/null /bin/true", STATUS_USAGE);
+	expect_status(rig, "--file =/dev/null /bin/true", STATUS_USAGE);
+	expect_status(rig, "--file A /bin/true", STATUS_USAGE);
+	expect_status(rig, "--file A= /bin/true", STATUS_USAGE);
+	expect_status(rig, "--file A=:rw /bin/true", STATUS_USAGE);
+	expect_status(rig, "--file A=/ /bin/true", STATUS_USAGE);
+	expect_status(rig, "--file A=/nowhere /bin/true", STATUS_USAGE);
+}
+
+static void test_file_limit(void **state)
+{
+	struct rig *rig = *state;
+	struct file_options files = {.count = 0};
+	const char *wrong;
+	char text[32];
+	for (int i = 0; i < FILES_MAX; i++) {
+		snprintf(text, sizeof(text), "F%d=/dev/null", i);
+		assert_non_null(file_options_add(&files, text, &wrong));
+	}
+	assert_null(file_options_add(&files, "ONE_MORE=/dev/null", &wrong));
+	assert_string_equal(wrong, "there are 64 files already");
+	file_options_fini(&files);
+	(void)rig;
+}
+
 static void test_path_search(void **state)
 {
 	struct rig *rig = *state;
@@ -370,11 +449,19 @@ static void test_path_search(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_defaults),     TEST(test_every_option),
-	    TEST(test_usage_errors), TEST(test_help),
-	    TEST(test_stdio_files),  TEST(test_environment),
-	    TEST(test_network),      TEST(test_irqchips),
-	    TEST(test_path_search),  TEST(test_environment_overridden),
+	    TEST(test_defaults),
+	    TEST(test_every_option),
+	    TEST(test_usage_errors),
+	    TEST(test_help),
+	    TEST(test_stdio_files),
+	    TEST(test_environment),
+	    TEST(test_network),
+	    TEST(test_irqchips),
+	    TEST(test_jails),
+	    TEST(test_path_search),
+	    TEST(test_environment_overridden),
+	    TEST(test_files),
+	    TEST(test_file_limit),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,6 +152,17 @@ static void test_flood(void **state)
 	assert_non_null(strstr(rig->seen.warning, "left out"));
 }
 
+/* What was left out is told with the next line that is not. */
+static void test_after_flood(void **state)
+{
+	struct rig *rig = *state;
+	uint64_t end_ns = clock_ns() + UINT64_C(60000000000);
+	while (rig->seen.warnings == 0 && clock_ns() < end_ns)
+		put(rig, "x\n", 2);
+	assert_int_equal(rig->seen.warnings, 1);
+	assert_non_null(strstr(rig->seen.warning, "lines of the plugin were left out"));
+}
+
 /* A writer that is always there first cannot keep the reader for ever. */
 static void test_bounded_turn(void **state)
 {
@@ -198,6 +209,7 @@ int main(void)
 	    TEST(test_long_lines),      TEST(test_line_of_the_limit),
 	    TEST(test_longest_escaped), TEST(test_flood),
 	    TEST(test_bounded_turn),    TEST(test_no_pipe),
+	    TEST(test_after_flood),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Checks the state of the VM on a fake KVM: each set there and back, wrong lengths and sets, and the interrupt routes.
+ * Checks the state of the VM on a fake KVM: each set there and back, wrong lengths and sets, and the interrupt routes; and what
+ * of a vCPU's state is refused before the vCPU is looked at.
  */
 #include "test.h"
 
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #include "fake_kvm.h"
+#include "host/vcpu_state.h"
 #include "host/vm_state.h"
 #include "wire/limits.h"
 
@@ -197,13 +199,32 @@ static void test_number_of_routes(void **state)
 	assert_int_equal(fake_kvm.route_count, LIMIT_IRQ_ROUTES);
 }
 
+static void test_vcpu_sets(void **state)
+{
+	(void)state;
+	static const uint8_t bytes[sizeof(union vcpu_state) + 1];
+	union vcpu_state vcpu_state;
+	size_t size;
+	for (int set = 0; set <= _wire_VcpuRequest_StateSet_MAX; set++) {
+		const size_t lengths[] = {0, 1, sizeof(bytes)};
+		for (size_t i = 0; i < COUNT(lengths); i++)
+			assert_int_equal(vcpu_state_set(NULL, (wire_VcpuRequest_StateSet)set,
+			                                (struct wire_bytes){bytes, lengths[i]}),
+			                 -EINVAL);
+	}
+	wire_VcpuRequest_StateSet unknown = (wire_VcpuRequest_StateSet)(_wire_VcpuRequest_StateSet_MAX + 1);
+	assert_int_equal(vcpu_state_get(NULL, unknown, &vcpu_state, &size), -EINVAL);
+	assert_int_equal(vcpu_state_set(NULL, unknown, (struct wire_bytes){bytes, sizeof(struct kvm_regs)}),
+	                 -EINVAL);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    TEST(test_every_set), TEST(test_wrong_lengths),  TEST(test_unknown_sets),     TEST(test_kvm_refuses),
-	    TEST(test_routes),    TEST(test_routes_refused), TEST(test_number_of_routes),
+	    TEST(test_routes),    TEST(test_routes_refused), TEST(test_number_of_routes), TEST(test_vcpu_sets),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,11 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "jail/elf.h"
 #include "jail/libraries.h"
 
@@ -201,6 +203,71 @@ static void test_hostile_files(void **state)
 	}
 }
 
+/* To open a device can do something: rewind a tape, start a watchdog. What is no file is not even opened. */
+static void test_not_opened(void **state)
+{
+	(void)state;
+	char events[4096];
+	struct image program = make_image("$ORIGIN/lib", "fifo", DT_RUNPATH), a = make_image("", "", DT_RUNPATH);
+	write_bytes("program", &program, sizeof(program));
+	write_bytes("lib/a.so", &a, sizeof(a));
+	assert_int_equal(mkfifo(path_of("lib/fifo"), 0600), 0);
+	FD_AUTO watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	assert_true(watch >= 0);
+	assert_true(inotify_add_watch(watch, path_of("lib"), IN_OPEN) >= 0);
+	expect_nothing();
+	assert_int_equal(read(watch, events, sizeof(events)), -1);
+	/* The watch sees what is opened. */
+	struct libraries libraries;
+	program = make_image("$ORIGIN/lib", "a.so", DT_RUNPATH);
+	write_bytes("program", &program, sizeof(program));
+	find(&libraries);
+	assert_int_equal(libraries.count, 1);
+	libraries_fini(&libraries);
+	assert_true(read(watch, events, sizeof(events)) > 0);
+}
+
+/* As many names in as many directories as fit: the host does not look for minutes. */
+static void test_endless_search(void **state)
+{
+	(void)state;
+	enum { NEEDED = 120, STRINGS = 65536 };
+	struct {
+		Elf64_Ehdr file;
+		Elf64_Phdr headers[2];
+		Elf64_Dyn dynamic[NEEDED + 4];
+		char strings[STRINGS];
+	} *image = calloc(1, sizeof(*image));
+	assert_non_null(image);
+	struct image small = make_image("", "", DT_RUNPATH);
+	image->file = small.file;
+	memcpy(image->headers, small.headers, sizeof(image->headers));
+	image->headers[0].p_filesz = sizeof(*image);
+	image->headers[1].p_offset = (size_t)((char *)image->dynamic - (char *)image);
+	image->headers[1].p_filesz = sizeof(image->dynamic);
+	image->dynamic[0] = (Elf64_Dyn){.d_tag = DT_STRTAB,
+	                                .d_un.d_ptr = 0x1000 + (size_t)((char *)image->strings - (char *)image)};
+	image->dynamic[1] = (Elf64_Dyn){.d_tag = DT_STRSZ, .d_un.d_val = STRINGS};
+	image->dynamic[2] = (Elf64_Dyn){.d_tag = DT_RUNPATH, .d_un.d_val = 1};
+	memcpy(image->strings + STRINGS - 8, "none.so", 8);
+	for (size_t i = 0; i < NEEDED; i++)
+		image->dynamic[3 + i] = (Elf64_Dyn){.d_tag = DT_NEEDED, .d_un.d_val = STRINGS - 8};
+	/* Short elements, of which there are many, and long ones, of which each takes long. */
+	static const char *const elements[] = {"/:", "/./tmp/../usr/../tmp/../usr/../tmp/../usr/../tmp/../usr/.."};
+	for (size_t e = 0; e < 2; e++) {
+		for (size_t i = 1; i < STRINGS - 10; i++)
+			image->strings[i] = i % 4000 == 0 ? ':' : elements[e][(i - 1) % strlen(elements[e])];
+		struct libraries libraries;
+		write_bytes("program", image, sizeof(*image));
+		uint64_t begin = clock_ns();
+		find(&libraries);
+		print_message("# %u ms\n", (unsigned)((clock_ns() - begin) / 1000000));
+		assert_true(libraries.probed <= LIBRARIES_PROBED_MAX + STRINGS);
+		libraries_fini(&libraries);
+	}
+	free(image);
+}
+
 static void test_none(void **state)
 {
 	(void)state;
@@ -218,8 +285,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(test_found),         TEST(test_circle), TEST(test_not_a_library),
-	    TEST(test_hostile_files), TEST(test_none),
+	    TEST(test_found),      TEST(test_circle),         TEST(test_not_a_library), TEST(test_hostile_files),
+	    TEST(test_not_opened), TEST(test_endless_search), TEST(test_none),
 	};
 	return cmocka_run_group_tests_name("jail_libraries", tests, NULL, NULL);
 }

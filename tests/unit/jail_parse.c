@@ -45,6 +45,7 @@ static void test_mounts(void **state)
 	    {"/etc::true", "/etc", "/etc", true},
 	    {"/etc//passwd", "/etc//passwd", "/etc//passwd", false},
 	    {"/:/host", "/", "/host", false},
+	    {"/etc:/plugins", "/etc", "/plugins", false},
 	};
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct plugvm_error error;
@@ -74,6 +75,9 @@ static void test_wrong_mounts(void **state)
 	    {"/etc:/a/../b", "target"},
 	    {"/etc:/a/./b", "target"},
 	    {"/etc:/..", "target"},
+	    {"/etc:/plugin", "other than /plugin"},
+	    {"/etc://plugin/", "other than /plugin"},
+	    {"/etc:/plugin/name", "other than /plugin"},
 	    {"/etc:/a:", "true or false"},
 	    {"/etc:/a:yes", "true or false"},
 	    {"/etc:/a:True", "true or false"},
@@ -145,6 +149,23 @@ static void test_wrong_gid_maps(void **state)
 			fail_msg("'%s' lacks '%s'", error.text, cases[i].why);
 	}
 	assert_int_equal(jail->gid_line_count, 1);
+}
+
+/* As many as fit into the page that the kernel takes: one that is cut would be another map. */
+static void test_long_gid_maps(void **state)
+{
+	struct plugvm_jail *jail = *state;
+	struct plugvm_error error;
+	unsigned count = 0;
+	char text[64];
+	int result = 0;
+	for (; result == 0 && count < JAIL_GID_LINES_MAX; count++) {
+		snprintf(text, sizeof(text), "%u:%u:10", 2000000000 + count * 10, 3000000000u + count * 10);
+		result = plugvm_jail_parse_gid_map(jail, text, &error);
+	}
+	assert_int_equal(result, -EINVAL);
+	assert_int_equal(count - 1, JAIL_GID_BYTES_MAX / 25);
+	assert_non_null(strstr(error.text, "too many gid maps"));
 }
 
 static void test_gid_map_count(void **state)
@@ -223,18 +244,21 @@ static void test_others(void **state)
 	assert_int_equal(plugvm_jail_set_rlimit(jail, RLIM_NLIMITS, 0, NULL), -EINVAL);
 	assert_int_equal(plugvm_jail_join_cgroup(jail, "relative", NULL), -EINVAL);
 	assert_int_equal(plugvm_jail_join_cgroup(jail, "/nonexistent", NULL), -ENOENT);
-	static const struct sock_filter filter[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
-	assert_int_equal(plugvm_jail_set_filter(jail, filter, 0, false, NULL), -EINVAL);
-	assert_int_equal(plugvm_jail_set_filter(jail, filter, BPF_MAXINSNS + 1, false, NULL), -EINVAL);
-	assert_int_equal(plugvm_jail_set_filter(jail, filter, 1, false, NULL), 0);
+	assert_int_equal(plugvm_jail_set_policy(jail, "/nonexistent", NULL), -ENOENT);
+	assert_int_equal(plugvm_jail_set_policy(jail, "/etc", NULL), -EISDIR);
+	assert_null(jail->policy);
+	assert_int_equal(plugvm_jail_allow_jit(jail, NULL), 0);
+	assert_int_equal(plugvm_jail_new(PLUGVM_JAIL_STRICT, &none, NULL), 0);
+	assert_int_equal(plugvm_jail_allow_jit(none, NULL), -EINVAL);
+	plugvm_jail_free(&none);
 }
 
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(test_mounts),        TEST(test_wrong_mounts), TEST(test_gid_maps), TEST(test_wrong_gid_maps),
-	    TEST(test_gid_map_count), TEST(test_files),        TEST(test_others),
+	    TEST(test_mounts),        TEST(test_wrong_mounts),  TEST(test_gid_maps), TEST(test_wrong_gid_maps),
+	    TEST(test_gid_map_count), TEST(test_long_gid_maps), TEST(test_files),    TEST(test_others),
 	};
 	return cmocka_run_group_tests_name("jail_parse", tests, NULL, NULL);
 }

@@ -7,14 +7,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "jail/plan_write.h"
+#include "policy_bpf.h"
 
 static char *const argv[] = {"first", "", "third with blanks", NULL};
 static char *const env[] = {"A=1", "B=", NULL};
@@ -85,6 +90,10 @@ static void test_contents(void **state)
 	assert_int_equal(plan->fds.count, 5);
 	assert_memory_equal(plan_items(plan, plan->fds), numbers, sizeof(numbers));
 	assert_true(plan->filter.count > 50);
+	assert_int_equal(plan->refusal, PLAN_KILL);
+	assert_int_equal(plan->exec_error, 0);
+	assert_true(plan->never[SYS_ptrace / 32] >> SYS_ptrace % 32 & 1);
+	assert_false(plan->never[SYS_read / 32] >> SYS_read % 32 & 1);
 
 	const struct plan_entry *entries = plan_items(plan, plan->entries);
 	static const uint32_t flags[] = {PLAN_EXEC, PLAN_DEVICE | PLAN_WRITABLE, PLAN_WRITABLE};
@@ -132,6 +141,101 @@ static void test_default_profile(void **state)
 	assert_true(has_entry(plan, PLAN_TMPFS, "/tmp"));
 	assert_false(has_entry(plan, PLAN_BIND, "/etc"));
 	free(plan);
+	plugvm_jail_free(&jail);
+}
+
+static const char *write_policy(const char *text)
+{
+	static char path[64];
+	static int fd = -1;
+	fd_close(&fd);
+	fd = memfd_create("policy", MFD_CLOEXEC);
+	assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return path;
+}
+
+static uint32_t verdict(const struct plan *plan, struct seccomp_data data)
+{
+	static struct filter filter;
+	filter.count = (uint16_t)plan->filter.count;
+	memcpy(filter.code, plan_items(plan, plan->filter), filter.count * sizeof(filter.code[0]));
+	data.arch = AUDIT_ARCH_X86_64;
+	return bpf_run(&filter, &data, NULL);
+}
+
+static void expect_refusal(const struct plugvm_jail *jail, enum plan_refusal refusal)
+{
+	size_t size;
+	struct plan *plan = write_plan(jail, "/bin/sh", &size);
+	assert_int_equal(plan->refusal, refusal);
+	free(plan);
+}
+
+static void watch(void *context, const struct plugvm_jail_call *call)
+{
+	(void)context;
+	(void)call;
+}
+
+static void test_policies(void **state)
+{
+	(void)state;
+	struct plugvm_jail *jail = make_jail(PLUGVM_JAIL_DEFAULT);
+	struct plugvm_error error;
+	size_t size;
+	expect_refusal(jail, PLAN_ANSWER);
+	/* A mistake leaves what was there. */
+	assert_int_equal(plugvm_jail_set_policy(jail, write_policy("read: 1\nwrite: arg9 == 1\n"), &error),
+	                 -EINVAL);
+	assert_non_null(strstr(error.text, ":2:8: "));
+	expect_refusal(jail, PLAN_ANSWER);
+	assert_int_equal(plugvm_jail_set_policy(jail, write_policy("read: 1\nexecveat: return EPERM\n"), &error),
+	                 0);
+	struct plan *plan = write_plan(jail, "/bin/sh", &size);
+	assert_int_equal(plan->refusal, PLAN_KILL);
+	/* Init is asked for the start, and answers any other. */
+	assert_int_equal(plan->exec_error, EPERM);
+	assert_int_equal(verdict(plan, (struct seccomp_data){.nr = SYS_execveat}), SECCOMP_RET_USER_NOTIF);
+	assert_int_equal(verdict(plan, (struct seccomp_data){.nr = SYS_read}), SECCOMP_RET_ALLOW);
+	assert_int_equal(verdict(plan, (struct seccomp_data){.nr = SYS_write}), SECCOMP_RET_USER_NOTIF);
+	free(plan);
+	plugvm_jail_log_failures(jail);
+	expect_refusal(jail, PLAN_LET);
+	plugvm_jail_observe(jail, watch, NULL);
+	plan = write_plan(jail, "/bin/sh", &size);
+	assert_int_equal(plan->refusal, PLAN_OBSERVE);
+	assert_int_equal(verdict(plan, (struct seccomp_data){.nr = SYS_read}), SECCOMP_RET_USER_NOTIF);
+	free(plan);
+	plugvm_jail_free(&jail);
+}
+
+static void test_jit(void **state)
+{
+	(void)state;
+	static const struct seccomp_data calls[] = {
+	    {.nr = SYS_mmap, .args = {0, 4096, 7, MAP_PRIVATE | MAP_ANONYMOUS}},
+	    {.nr = SYS_mprotect, .args = {0, 4096, 7}},
+	};
+	struct plugvm_jail *jail = make_jail(PLUGVM_JAIL_DEFAULT);
+	struct plugvm_error error;
+	struct launch launch = launch_of("/bin/sh");
+	size_t size;
+	int fd;
+	for (int jit = 0; jit < 2; jit++) {
+		struct plan *plan = write_plan(jail, "/bin/sh", &size);
+		for (size_t i = 0; i < 2; i++)
+			assert_int_equal(verdict(plan, calls[i]),
+			                 jit ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | EACCES);
+		struct seccomp_data huge = calls[0];
+		huge.args[3] |= MAP_HUGETLB;
+		assert_int_equal(verdict(plan, huge), SECCOMP_RET_ERRNO | EACCES);
+		free(plan);
+		assert_int_equal(plugvm_jail_allow_jit(jail, NULL), 0);
+	}
+	assert_int_equal(plugvm_jail_set_policy(jail, write_policy("read: 1\n"), &error), 0);
+	assert_int_equal(plan_write(jail, &launch, &limits, &fd, &error), -EINVAL);
+	assert_int_equal(error.kind, PLUGVM_ERROR_CONFIG);
 	plugvm_jail_free(&jail);
 }
 
@@ -259,6 +363,7 @@ int main(void)
 	    cmocka_unit_test(test_contents),    cmocka_unit_test(test_default_profile),
 	    cmocka_unit_test(test_wrong_bytes), cmocka_unit_test(test_wrong_sizes),
 	    cmocka_unit_test(test_too_large),   cmocka_unit_test(test_uids),
+	    cmocka_unit_test(test_policies),    cmocka_unit_test(test_jit),
 	};
 	return cmocka_run_group_tests_name("jail_plan", tests, NULL, NULL);
 }

@@ -10,6 +10,7 @@
 #include "host/link.h"
 #include "host/objects.h"
 #include "host/session.h"
+#include "plugvm.h"
 #include "wire/limits.h"
 
 static const struct {
@@ -31,6 +32,20 @@ static void test_list(void **state)
 		for (size_t other = 0; other < i; other++)
 			assert_string_not_equal(limits[i].name, limits[other].name);
 	}
+}
+
+/* What a program is told at run time is the same list. */
+static void test_told(void **state)
+{
+	(void)state;
+	const struct plugvm_limit *told = plugvm_limits();
+	for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++, told++) {
+		assert_string_equal(told->name, limits[i].name);
+		assert_int_equal(told->value, limits[i].value);
+		assert_string_equal(told->unit, limits[i].unit);
+		assert_string_equal(told->reason, limits[i].reason);
+	}
+	assert_null(told->name);
 }
 
 static void test_fds(void **state)
@@ -108,6 +123,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(test_list),
+	    cmocka_unit_test(test_told),
 	    cmocka_unit_test(test_fds),
 	    cmocka_unit_test(test_longest_response),
 	    cmocka_unit_test(test_longest_request),
