@@ -21,6 +21,8 @@
 struct fake_vcpu fake_vcpu;
 const struct plugvm_kvm fake_kvm = {.fd = -1};
 
+MODEL_BEGIN
+
 /* ---- Memory ---- */
 
 static struct {
@@ -145,6 +147,8 @@ size_t fake_kvm_objects(void)
 		used += events[i].is_used;
 	return used;
 }
+
+MODEL_END
 
 /* ---- The rest of a VM ---- */
 

@@ -155,7 +155,7 @@ def policy_input(text, kill=False, number=0x100000001):
 def policy_seeds():
     seeds = {}
     for profile in ("default", "strict"):
-        with open(os.path.join(HERE, "..", "src", "jail", profile + ".policy"), encoding="ascii") as file:
+        with open(os.path.join(HERE, "..", "src", "policy", profile + ".policy"), encoding="ascii") as file:
             for number, section in enumerate(file.read().split("# ---- ")):
                 seeds[f"{profile}_{number}"] = policy_input("# " + section, profile == "strict")
     operators = ("==", "!=", "<", "<=", ">", ">=", "&", "in")
@@ -175,9 +175,210 @@ def policy_seeds():
     return seeds
 
 
+def wire_seeds(main, vcpu):
+    """Each golden packet, with ample room for its elements, with little and with none; and the frames, if they are here."""
+    seeds = {}
+    for is_vcpu, message in enumerate((main, vcpu)):
+        for number, (name, data) in enumerate(golden(message).items()):
+            if message == "VcpuResponse":
+                data = data[1 + (data[0] > 127) :]  # its frame
+            seeds[f"{message}_{name}"] = bytes([is_vcpu | number % 3 << 1]) + data
+    if main == "MainResponse":
+        seeds.update({f"frame_{name}": bytes([3 << 1]) + data for name, data in golden("Frame").items()})
+    return seeds
+
+
+def words(*numbers):
+    return b"".join(number.to_bytes(4, "little") for number in numbers)
+
+
+# The arrays of a plan, as its header has them: name, bytes of an item.
+PLAN_ARRAYS = {"gid_lines": 12, "entries": 24, "rlimits": 16, "filter": 8, "argv": 4, "env": 4, "fds": 4, "cgroups": 4}
+PLAN_HEADER = 4 * 30 + 8 * len(PLAN_ARRAYS)
+
+
+def plan(flags=0, **arrays):
+    """A plan with these arrays of items, which get the place of the only string."""
+    rows = {name: arrays.get(name, []) for name in PLAN_ARRAYS}
+    # Items with 64-bit numbers come first.
+    order = sorted(PLAN_ARRAYS, key=lambda name: -PLAN_ARRAYS[name] % 8)
+    text = PLAN_HEADER + sum(PLAN_ARRAYS[name] * len(rows[name]) for name in order)
+    body, places = b"", {}
+    for name in order:
+        places[name] = words(PLAN_HEADER + len(body), len(rows[name]))
+        body += b"".join(words(*(text if word is None else word for word in row)) for row in rows[name])
+    size = text + len(b"/a\0")
+    header = words(0x4E4C504A, 2, size, flags, 0, 1, 0, *[0] * 16, 1000, 1000, 100000, 100000, text, text, text)
+    return header + b"".join(places[name] for name in PLAN_ARRAYS) + body + b"/a\0"
+
+
+def plan_seeds():
+    rule, text = [(6, 0x7FFF0000)], (None,)
+    entries = [(kind, kind - 1, None, None, 4096, 0) for kind in range(1, 5)]
+    full = plan(
+        3, gid_lines=[(5, 6, 7)], entries=entries, rlimits=[(4096, 0, 7, 0)], filter=rule * 3, argv=[text],
+        env=[text, text], fds=[(0,), (2,), (255,)], cgroups=[text],
+    )  # fmt: skip
+    return {
+        "full": b"\0" + full,
+        "raw": b"\1" + full,
+        "short": b"\0" + full[:PLAN_HEADER],
+        "least": b"\0" + plan(filter=rule, argv=[text]),
+        "fds_twice": b"\0" + plan(filter=rule, argv=[text], fds=[(3,), (3,)]),
+    }
+
+
+def mounts_seeds():
+    gid_map, file = 1, 2
+    mounts = "/a\n/a:/b\n/a::true\n/a:/b/c:false\n"
+    maps = "5\n100:200\n300::4\n2000:3000:50\n"
+    seeds = {
+        "mounts": (0, mounts), "mounts_file": (file, "# all\n \t/a:/b:true \r\n\n" + mounts + "/c # why"),
+        "mounts_wrong": (0, "a\n/a:b\n/a:/\n/a:/../b\n/a:/./b\n/!:/b\n/a:/b:yes\n/a:/b:true:\n\n/a:/b:\n"),
+        "mounts_zero": (file, "/a\0:/b\n"), "mounts_file_wrong": (file, mounts + "/a:b\n"),
+        "gids": (gid_map, maps), "gids_file": (gid_map | file, "#\n" + maps),
+        "gids_wrong": (gid_map, "1000\n990::20\n4294967295\n4294967296\n5::0\nx\n1:2:3:4\n::\n1:x\n1:1:x\n"),
+        "gids_overlap": (gid_map, maps + "101\n7:201\n302\n2049:1\n"), "gids_high": (gid_map, "4294967294\n4294967293::2"),
+        "gids_many": (gid_map | file, "".join(f"{i + 2000}\n" for i in range(340))),
+    }  # fmt: skip
+    return {name: bytes([flags]) + text.encode() for name, (flags, text) in seeds.items()}
+
+
+def limits_seeds():
+    texts = (
+        "memory=512M,pids=20,fds=100,cpu=0.5", "cpu=50%\0cpu=2.25", "memory=1k\0memory=16777216T", "memory=1G\0memory=9t,memory=7",
+        "pids=0", "memory=18446744073709551616", "memory=18446744073709551615K", "cpu=1.234", "cpu=4294967296", "cpu=1.",
+        "fds=-1", "fds= 1", "pids=1,", "", "disk=1", "memory", "memory=1MB",
+    )  # fmt: skip
+    return {f"text_{number}": text.encode() for number, text in enumerate(texts)}
+
+
+def elf(needed=(), run_path=b"", rpath=b"", interpreter=b"", elf_type=3):
+    """An ELF file: header, program headers, dynamic section, strings, interpreter; addresses are offsets."""
+    strings, entries = b"\0", []
+    for tag, text in [(1, name) for name in needed] + [(29, run_path), (15, rpath)]:
+        if text:
+            entries.append((tag, len(strings)))
+            strings += text + b"\0"
+    entries_at = 64 + 3 * 56
+    strings_at = entries_at + (len(entries) + 3) * 16
+    entries += [(5, strings_at), (10, len(strings)), (0, 0)]
+    dynamic = b"".join(word.to_bytes(8, "little") for entry in entries for word in entry)
+    size = strings_at + len(strings) + len(interpreter)
+    header = b"\x7fELF\2\1\1" + bytes(9) + elf_type.to_bytes(2, "little") + b"\x3e\0" + words(1)
+    header += words(0, 0, 64, 0, 0, 0, 0) + b"".join(n.to_bytes(2, "little") for n in (64, 56, 3, 0, 0, 0))
+    rows = ((1, 0, size), (2, entries_at, len(dynamic)), (3 if interpreter else 4, size - len(interpreter), len(interpreter)))
+    headers = b"".join(words(kind, 4, at, 0, at, 0, at, 0, length, 0, length, 0, 8, 0) for kind, at, length in rows)
+    return header + headers + dynamic + strings + interpreter
+
+
+def elf_seeds():
+    libraries, right = 1, 2
+    executable = elf([b"libx.so", b"liby.so"], b"$ORIGIN/../lib:/opt/x:${ORIGIN}:/usr/lib", interpreter=b"/lib64/ld.so")
+    library = elf([b"libz.so"], rpath=b"/opt/y:/!:relative:")
+    stranger = elf([b"a/b", b"", b"libx.so"], b"/a;b:/c", b"/d", interpreter=b"/opt/musl/ld.so", elf_type=2)
+    seeds = {
+        "file": bytes([0]) + executable, "file_right": bytes([right]) + stranger, "static": bytes([0]) + elf(),
+        "short": bytes([0]) + executable[:80], "rpath": bytes([0]) + library,
+    }  # fmt: skip
+    for name, (first, second) in {"both": (executable, library), "loader": (stranger, executable)}.items():
+        first += bytes(-len(first) % 16)
+        for flags in (libraries, libraries | right):
+            seeds[f"{name}_{flags}"] = bytes([flags, len(first) // 16]) + first + second
+    return seeds
+
+
+def packet_seeds():
+    send, by_hand, receive, look, many, keep = 0, 1, 2, 3, 4, 8
+    one = bytes([send, 1, 0, 2]) + b"ab"
+    return {
+        "one": one + bytes([receive, 1, 63]),
+        "kept": one + bytes([receive | keep, 3, 63]),
+        "truncated": one + bytes([receive, 0, 1]),
+        "all": bytes([send | many, 0, 0, 1]) + b"a" + bytes([look, 7, receive | many, 0, 63]),
+        "all_but_one": bytes([send | many, 0, 0, 1]) + b"a" + bytes([receive | many, 1, 63]),
+        "by_hand": bytes([by_hand, 7, 1, 3]) + b"abc" + bytes([look, 7, look, 6, receive, 4, 63]),
+        "empty": bytes([send, 2, 0, 0, receive, 2, 63]),
+        "queue": one * 9 + bytes([look, 0]),
+    }
+
+
+def ranges_seeds():
+    reserve, release, fill, drain, find, mmio, asynchronous = 0, 1, 2, 3, 4, 8, 16
+    filled = b"".join(bytes([fill | mmio, 0, start, 63, 2]) for start in range(4))
+    return {
+        "reserve": bytes([reserve, 0xF8, 3, 8, reserve, 0xFF, 3, 1, release, 0xF8, 3, reserve, 0xF8, 3, 8]),
+        "asynchronous": bytes([reserve | mmio | asynchronous | 3 << 5, 0, 0, 0xFF, find | mmio | 3 << 5, 9, 9, 8]),
+        "ports_end": bytes([reserve | 1 << 5, 0xFF, 0, 1, reserve | 1 << 5, 0xF0, 0, 0x10, reserve | 1 << 5, 0xFE, 0, 2]),
+        "chunks": filled + bytes([find | mmio, 1, 0, 1, drain | mmio]) + filled,
+        "find": bytes([reserve | mmio, 4, 0, 4, find | mmio, 0, 0, 8, find | mmio, 8, 0, 8]),
+    }
+
+
+def objects_seeds():
+    memory, io, irq, destroy, get_log, write_log = range(6)
+    some, logged = bytes([memory, 1, 0, 0, 1, 4]), bytes([memory, 2, 0x20, 0, 9, 4])
+    events = bytes([io, 3, 0x14, 1, io, 4, 0x14, 1, io, 5, 0x34, 1, irq, 6, 5, irq, 7, 0x85, irq, 8, 0x43])
+    return {
+        "memory": b"\0" + some + some + bytes([memory, 3, 0, 0, 4, 1, destroy, 1]) + some,
+        "memory_huge": b"\0" + bytes([memory, 1, 4, 0, 0x88, 0x88, memory, 2, 5, 0, 0, 0x86, memory, 3, 5, 0, 0x84, 0x84]),
+        "memory_kinds": b"\0" + b"".join(bytes([memory, kind, kind, 0, kind, 1]) for kind in range(8)),
+        "log": b"\0" + logged + bytes([get_log, 2, 1, write_log, 2, 0, 0, write_log, 2, 7, 0, get_log, 1, 1]),
+        "events": b"\0" + events + bytes([destroy, 4]),
+        "full": b"\1" + events + some + logged + bytes([memory, 9, 5, 0, 99, 0x84]),
+        "failures": b"\0" + b"".join(bytes([fail << 5 | io, fail, 0x14, 1]) + bytes([fail << 5, 8, 0, 0, 1, 1]) for fail in range(5)),
+        "log_failures": b"\0" + logged + b"".join(bytes([fail << 5 | write_log, 2, 0, 0]) for fail in (3, 5, 6)),
+    }
+
+
+def chunks(*parts):
+    """What the host sends on a channel, in chunks of up to 31 bytes."""
+    data = b"".join(parts)
+    return b"".join(bytes([len(data[at : at + 31])]) + data[at : at + 31] for at in range(0, len(data), 31))
+
+
+def client_seeds():
+    channel, vcpu, connection = range(3)
+    events, main = golden("VcpuResponse"), golden("MainResponse")
+    seeds = {f"event_{name}": bytes([vcpu, 0]) + chunks(data) + bytes([2]) for name, data in events.items()}
+    seeds.update({f"frame_{name}": bytes([channel, n % 2]) + chunks(data) for n, (name, data) in enumerate(events.items())})
+    replies = {"get_state": 4, "get_msrs": 7, "get_hyperv": 8, "get_ext_state": 9, "translate": 10}
+    for name, data in events.items():
+        for start, call in replies.items():
+            if name.startswith(start):
+                seeds[f"reply_{name}"] = bytes([vcpu, 0]) + chunks(events["init"]) + bytes([call]) + chunks(data)
+    calls = {"features": 2, "get_supported_cpuid": 3, "get_msr_index_list": 4, "get_net_config": 5, "get_state": 6, "dirty_log": 7}
+    for name, data in main.items():
+        for start, call in calls.items():
+            if name.startswith(start) and len(data) < 32:
+                fds = bytes([0x80 | len(data), 1]) if call == 5 else bytes([len(data)])
+                seeds[f"response_{name}"] = bytes([connection, call, 0]) + fds + data
+        if data[0] & 7 == 2 and len(data) < 32:
+            member = data[0] >> 3 if data[0] < 128 else (data[0] & 127 | data[1] << 7) >> 3
+            request = member - 1 if member < 101 else member
+            for fds in range(3):
+                sent = bytes([0x80 | len(data), fds]) if fds else bytes([len(data)])
+                seeds[f"call_{name}_{fds}"] = bytes([connection, fds << 6, request]) + sent + data
+    return seeds
+
+
 def main():
     directory = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "corpus")
-    targets = {"fuzz_main_request": main_seeds(), "fuzz_vcpu_request": vcpu_seeds(), "fuzz_policy": policy_seeds()}
+    targets = {
+        "fuzz_client": client_seeds(),
+        "fuzz_elf": elf_seeds(),
+        "fuzz_limits": limits_seeds(),
+        "fuzz_main_request": main_seeds(),
+        "fuzz_mounts": mounts_seeds(),
+        "fuzz_objects": objects_seeds(),
+        "fuzz_packet": packet_seeds(),
+        "fuzz_plan": plan_seeds(),
+        "fuzz_policy": policy_seeds(),
+        "fuzz_ranges": ranges_seeds(),
+        "fuzz_vcpu_request": vcpu_seeds(),
+        "fuzz_wire_host": wire_seeds("MainRequest", "VcpuRequest"),
+        "fuzz_wire_plugin": wire_seeds("MainResponse", "VcpuResponse"),
+    }
     for target, seeds in targets.items():
         os.makedirs(os.path.join(directory, target), exist_ok=True)
         for name, data in seeds.items():
