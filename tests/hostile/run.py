@@ -1,0 +1,178 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: BSD-3-Clause
+"""The hostile plugins, one after the other. usage: run.py PLUGVM PLUGIN PEER_FOLDER [--user] [--seconds N] [--only TEXT]
+
+PEER_FOLDER has wire.py. --user: as an ordinary user, if started as root. --seconds: how long a flood lasts. --only: the
+cases whose name contains this. README.md lists the cases and this compares. TAP; exit status 1 if anything failed.
+"""
+
+import argparse
+import os
+import random
+import re
+import shutil
+import sys
+import tempfile
+import time
+
+import faults
+import rig as rigs
+from cases import CASES
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
+from tap import Tap  # noqa: E402
+
+ORDINARY_ID = 54321
+FLOOD_SECONDS = 0.5
+ALONE_SECONDS = 0.25
+LATENCY_FACTOR = 3
+ATTEMPTS = 3
+SLOW_SECONDS = 2
+# More than every quota; a longer run asks more often.
+MANY, MANY_LONG, LONG_SECONDS = 17000, 100000, 5
+# The factor is judged where the machine is quiet: with little latency alone, and with few processors used by others. They
+# use them by slices of some ms, so that a factor says nothing; then the other bound holds.
+QUIET_US, QUIET_SHARE, BUSY_US = 1000, 0.2, 50000
+# Below this a factor says nothing either: it is less than one slice of the scheduler.
+SLICE_US = 1000
+
+
+def documented():
+    """Return {name: its numbers} of README.md's table."""
+    found = {}
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "README.md")
+    for line in rigs.read_lines(path):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) == 4 and re.fullmatch(r"[\d, ]+|more", cells[0]):
+            numbers = [] if cells[0] == "more" else [int(number) for number in cells[0].split(",")]
+            for name in re.findall(r"`([^`]+)`", cells[1]):
+                found[name] = numbers
+    return found
+
+
+def check_latency(rig, run, case):
+    """Compare the canary's latency during the attack with that without it. Returns (is it well, its p99 in us, text), or None."""
+    canary = rig.canary
+    if not canary or not run.window:
+        return None
+    beside = canary.p99(*run.window)
+    # What the machine does by itself belongs to both sides: the worse of just before and of usual.
+    alone = max(canary.alone[-1:] + sorted(canary.alone)[len(canary.alone) // 2 :][:1], default=QUIET_US)
+    if beside is None:
+        return False, 0, "too few exits"
+    most = BUSY_US if run.case.host_works else max(LATENCY_FACTOR * alone, SLICE_US)
+    return beside <= most, beside, f"p99 {beside:.0f} us beside it, {alone:.0f} us alone"
+
+
+def run_case(rig, case, seconds):
+    """Run it, and again if only the canary was slow."""
+    case.seconds = seconds
+    for attempt in range(ATTEMPTS):
+        if case.kind == "flood" and rig.canary:
+            rig.canary.watch_alone(ALONE_SECONDS * (1 + attempt))
+        run = rigs.Run(rig, case)
+        problems = run.execute()
+        latency = check_latency(rig, run, case)
+        if latency is None:
+            return problems
+        is_well, beside, text = latency
+        print(f"# {case.name}: {text}; stopped in {1000 * (run.stop_s or 0):.0f} ms")
+        if problems or is_well:
+            return problems
+        if max(rig.canary.alone[-1:], default=BUSY_US) > QUIET_US or run.others > QUIET_SHARE:
+            print(f"# {case.name}: the factor is not judged: others use {run.others:.1f} processors")
+            if beside < BUSY_US:
+                return []
+        case.seconds *= 2
+    return [f"the VM beside it was slower: {text}"]
+
+
+def become_ordinary(directory, plugin):
+    """As root: make what an ordinary user needs and become one. Returns (path of the KVM node, of the plugin)."""
+    if os.geteuid() != 0:
+        return None, plugin
+    rigs.eyes.stay_root()
+    node = os.path.join(directory, "kvm")
+    os.mknod(node, 0o20666, os.makedev(10, 232))
+    os.chmod(node, 0o666)
+    copy = shutil.copy(plugin, os.path.join(directory, "plugin"))
+    os.chmod(directory, 0o755)
+    os.chown(directory, ORDINARY_ID, ORDINARY_ID)
+    os.setgroups([])
+    os.setresgid(ORDINARY_ID, ORDINARY_ID, ORDINARY_ID)
+    os.setresuid(ORDINARY_ID, ORDINARY_ID, ORDINARY_ID)
+    return node, copy
+
+
+def run_all(tap, arguments, directory):
+    rigs.isolate()
+    kvm, plugin = become_ordinary(directory, arguments.plugin) if arguments.user else (None, arguments.plugin)
+    if not os.access(kvm or "/dev/kvm", os.R_OK | os.W_OK):
+        tap.skip("hostile plugins", "no KVM")
+        return
+    rig = rigs.Rig(arguments.plugvm, plugin, arguments.peer, directory, kvm)
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
+    print(f"# the random cases' seed: {seed} (and the fixed one)")
+    many = MANY_LONG if arguments.seconds >= LONG_SECONDS else MANY
+    chosen = [case for case in CASES(seed, many) if not arguments.only or arguments.only in case.name]
+    if arguments.user:
+        chosen = [case for case in chosen if not case.root_only]
+    ran = {}
+    try:
+        if os.geteuid() == 0 and any(case.kind == "flood" for case in chosen):
+            rig.half_cpu = rigs.HalfCpu()
+            if rig.half_cpu.path:
+                rig.start_canary()
+                rig.canary.watch_alone(1.0)
+            else:
+                print("# no control group for half a CPU is to be had: latency is not judged")
+        for case in chosen:
+            began = time.monotonic()
+            tap.check(f"{case.name}: {case.what}", run_case(rig, case, case.lasts or arguments.seconds))
+            if time.monotonic() - began > SLOW_SECONDS:
+                print(f"# {case.name} took {time.monotonic() - began:.1f} s")
+            ran[case.name] = case.numbers
+        for name, numbers, what, problems in faults.run(rig, arguments.only):
+            tap.check(f"{name}: {what}", problems)
+            ran[name] = numbers
+        if rig.canary:
+            tap.check("the VM beside them lived through it all", [] if rig.canary.stop() == 143 else ["it ended"])
+    finally:
+        if rig.half_cpu:
+            rig.half_cpu.free()
+    if not arguments.only and not arguments.user:
+        check_list(tap, ran)
+
+
+def check_list(tap, ran):
+    table = documented()
+    numbers = {number for of_one in ran.values() for number in of_one}
+    tap.check("each of the thirty inputs was tried", [f"number {n}" for n in range(1, 31) if n not in numbers])
+    tap.check(
+        "README.md lists what ran",
+        [f"{name}: here {ran.get(name)}, there {table.get(name)}" for name in sorted(ran.keys() | table.keys())
+         if ran.get(name) != table.get(name)],
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("plugvm", type=os.path.abspath)
+    parser.add_argument("plugin", type=os.path.abspath)
+    parser.add_argument("peer", type=os.path.abspath)
+    parser.add_argument("--user", action="store_true")
+    parser.add_argument("--seconds", type=float, default=FLOOD_SECONDS)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--only")
+    arguments = parser.parse_args()
+    tap = Tap()
+    directory = tempfile.mkdtemp(prefix="plugvm-hostile-")
+    try:
+        run_all(tap, arguments, directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+    tap.finish()
+
+
+if __name__ == "__main__":
+    main()
