@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cases.h"
+#include "life.h"
 #include "samples.h"
 
 #define BLOCKS       60
@@ -159,6 +160,17 @@ static int next_cpu(int cpu)
 	return cpu;
 }
 
+/* Returns whether there is such a case. */
+static bool run_wanted(struct bench *bench)
+{
+	bool found = false;
+	for (size_t i = 0; i < FAMILIES; i++)
+		found = run_family(bench, families[i]) || found;
+	return life_run(&bench->config, bench->wanted, is_wanted, bench->json, bench->blocks != BLOCKS,
+	                &bench->over_limit) ||
+	       found;
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -167,7 +179,7 @@ int main(int argc, char **argv)
 	    {"cpus", required_argument, NULL, 'c'},   {NULL, 0, NULL, 0},
 	};
 	static const char usage[] = "usage: plugvm-bench --plugvm PATH --plugin PATH [--json] [--quick] "
-	                            "[--cpus HOST,PLUGIN] [exit | ranges | requests | CASE]";
+	                            "[--cpus HOST,PLUGIN] [exit | ranges | requests | start | stop | CASE]...";
 	static struct bench bench = {.blocks = BLOCKS};
 	int id;
 	while ((id = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -192,16 +204,16 @@ int main(int argc, char **argv)
 			errx(2, "%s", usage);
 		}
 	}
-	bench.wanted = optind < argc ? argv[optind] : NULL;
 	if (!bench.config.plugvm || !bench.config.plugin)
 		errx(2, "%s", usage);
 
 	bench.config.other_cpu = next_cpu(bench.config.host_cpu);
 	pin_to_cpu(bench.config.host_cpu);
-	bool found = false;
-	for (size_t i = 0; i < FAMILIES; i++)
-		found = run_family(&bench, families[i]) || found;
-	if (!found)
-		errx(2, "%s", usage);
+	/* Each that is wanted; nothing is all. */
+	do {
+		bench.wanted = optind < argc ? argv[optind] : NULL;
+		if (!run_wanted(&bench))
+			errx(2, "%s", usage);
+	} while (++optind < argc);
 	return bench.over_limit;
 }
