@@ -31,10 +31,10 @@ static int open_control(void)
 }
 
 /* One ioctl on the interface; `request` has its name filled in here. */
-static int interface_ioctl(int control, const char *name, unsigned long request, struct ifreq *interface)
+static int interface_ioctl(const struct plugvm_tap *tap, unsigned long request, struct ifreq *interface)
 {
-	memcpy(interface->ifr_name, name, IFNAMSIZ);
-	return ioctl(control, request, interface) < 0 ? -errno : 0;
+	memcpy(interface->ifr_name, tap->name, IFNAMSIZ);
+	return ioctl(tap->control, request, interface) < 0 ? -errno : 0;
 }
 
 /* Takes `fd` over on success only. */
@@ -50,10 +50,14 @@ static int wrap(int fd, struct plugvm_tap **out_tap, struct plugvm_error *out_er
 		                       interface.ifr_name);
 	if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
 		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, errno, "tap %s", interface.ifr_name);
+	FD_AUTO control = open_control();
+	if (control < 0)
+		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, -control, "a socket for interfaces");
 	struct plugvm_tap *tap = calloc(1, sizeof(*tap));
 	if (!tap)
 		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, ENOMEM, "tap %s", interface.ifr_name);
 	tap->fd = fd;
+	tap->control = fd_take(&control);
 	memcpy(tap->name, interface.ifr_name, IFNAMSIZ);
 	*out_tap = tap;
 	return 0;
@@ -100,25 +104,25 @@ static void set_address(struct ifreq *interface, uint32_t address)
 	in->sin_addr.s_addr = address;
 }
 
-static int configure(int control, const char *name, uint32_t address, uint32_t netmask, const uint8_t mac[6])
+static int configure(const struct plugvm_tap *tap, uint32_t address, uint32_t netmask, const uint8_t mac[6])
 {
 	struct ifreq interface = {.ifr_flags = 0};
 	interface.ifr_hwaddr.sa_family = ARPHRD_ETHER;
 	memcpy(interface.ifr_hwaddr.sa_data, mac, 6);
-	int result = interface_ioctl(control, name, SIOCSIFHWADDR, &interface);
+	int result = interface_ioctl(tap, SIOCSIFHWADDR, &interface);
 	if (result == 0) {
 		set_address(&interface, address);
-		result = interface_ioctl(control, name, SIOCSIFADDR, &interface);
+		result = interface_ioctl(tap, SIOCSIFADDR, &interface);
 	}
 	if (result == 0) {
 		set_address(&interface, netmask);
-		result = interface_ioctl(control, name, SIOCSIFNETMASK, &interface);
+		result = interface_ioctl(tap, SIOCSIFNETMASK, &interface);
 	}
 	if (result == 0)
-		result = interface_ioctl(control, name, SIOCGIFFLAGS, &interface);
+		result = interface_ioctl(tap, SIOCGIFFLAGS, &interface);
 	if (result == 0) {
 		interface.ifr_flags |= IFF_UP | IFF_RUNNING;
-		result = interface_ioctl(control, name, SIOCSIFFLAGS, &interface);
+		result = interface_ioctl(tap, SIOCSIFFLAGS, &interface);
 	}
 	return result;
 }
@@ -126,14 +130,11 @@ static int configure(int control, const char *name, uint32_t address, uint32_t n
 int plugvm_tap_new(uint32_t address, uint32_t netmask, const uint8_t mac[6], struct plugvm_tap **out_tap,
                    struct plugvm_error *out_error)
 {
-	FD_AUTO control = open_control();
-	if (control < 0)
-		return error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, -control, "a socket for interfaces");
 	struct plugvm_tap *tap = NULL;
 	int result = open_tap("vmtap%d", &tap, out_error);
 	if (result < 0 || !tap)
 		return result;
-	result = configure(control, tap->name, address, netmask, mac);
+	result = configure(tap, address, netmask, mac);
 	if (result < 0) {
 		error_set(out_error, PLUGVM_ERROR_ENVIRONMENT, -result, "configuring tap %s", tap->name);
 		plugvm_tap_free(&tap);
@@ -156,6 +157,7 @@ void plugvm_tap_free(struct plugvm_tap **tap)
 	/* A plugin may have told it to stay, with an owner of its choice who could open it again. */
 	if ((*tap)->is_made)
 		ioctl((*tap)->fd, TUNSETPERSIST, 0L);
+	fd_close(&(*tap)->control);
 	fd_close(&(*tap)->fd);
 	free(*tap);
 	*tap = NULL;
@@ -168,19 +170,16 @@ static in_addr_t get_address(const struct ifreq *interface)
 
 int tap_get_config(const struct plugvm_tap *tap, struct tap_config *out_config)
 {
-	FD_AUTO control = open_control();
-	if (control < 0)
-		return control;
 	struct ifreq interface;
-	int result = interface_ioctl(control, tap->name, SIOCGIFADDR, &interface);
+	int result = interface_ioctl(tap, SIOCGIFADDR, &interface);
 	if (result < 0)
 		return result;
 	out_config->address = get_address(&interface);
-	result = interface_ioctl(control, tap->name, SIOCGIFNETMASK, &interface);
+	result = interface_ioctl(tap, SIOCGIFNETMASK, &interface);
 	if (result < 0)
 		return result;
 	out_config->netmask = get_address(&interface);
-	result = interface_ioctl(control, tap->name, SIOCGIFHWADDR, &interface);
+	result = interface_ioctl(tap, SIOCGIFHWADDR, &interface);
 	if (result < 0)
 		return result;
 	memcpy(out_config->mac, interface.ifr_hwaddr.sa_data, sizeof(out_config->mac));

@@ -15,6 +15,7 @@
 
 struct plugvm_tap {
 	int fd;
+	int control;  /* for ioctls on interfaces: once the plugin runs, the host can make no such socket */
 	bool is_made; /* by us, and goes when we do */
 	char name[IFNAMSIZ];
 };

@@ -362,10 +362,12 @@ static void test_net_config(void **state)
 	struct answer_packet answer;
 	wire_MainRequest request = {.which_message = wire_MainRequest_get_net_config_tag};
 	ask(rig, &request, -1, ENODATA, &answer);
-	struct plugvm_tap tap = {.fd = eventfd(7, EFD_CLOEXEC), .name = "lo"};
+	struct plugvm_tap tap = {
+	    .fd = eventfd(7, EFD_CLOEXEC), .control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), .name = "lo"};
 	struct tap_config expected;
 	if (tap_get_config(&tap, &expected) < 0) {
 		fd_close(&tap.fd);
+		fd_close(&tap.control);
 		test_skip("the loopback interface has no address here");
 	}
 	rig->session.tap = &tap;
@@ -384,6 +386,7 @@ static void test_net_config(void **state)
 	}
 	strcpy(tap.name, "plugvm-none");
 	ask(rig, &request, -1, ENODEV, &answer);
+	fd_close(&tap.control);
 	fd_close(&tap.fd);
 }
 
