@@ -25,6 +25,9 @@
 
 #define NAME_FORMAT "plugvm-%d-%" PRIu64 "-%u"
 
+/* Between the top of a hierarchy and ours. */
+#define COMMON_NAME "plugvm"
+
 /* The period that a share of CPU time refers to; the kernel's own default. */
 #define CPU_PERIOD_US 100000
 
@@ -187,7 +190,11 @@ static void leave_own_place(char *home)
 {
 	char *slash = strrchr(home, '/');
 	char *name = slash && strcmp(slash, "/host") == 0 ? memrchr(home, '/', (size_t)(slash - home)) : NULL;
-	if (name && strncmp(name, "/plugvm-", 8) == 0)
+	if (!name || strncmp(name, "/plugvm-", 8) != 0)
+		return;
+	*name = '\0';
+	name = strrchr(home, '/');
+	if (name && strcmp(name, "/" COMMON_NAME) == 0)
 		*name = '\0';
 }
 
@@ -351,16 +358,48 @@ static int make_leaf(struct making *m, struct cgroup_part *part, unsigned contro
 	return 0;
 }
 
-/*
- * The top of a hierarchy is writable for nobody, and root makes our directory there by a capability, which the host no
- * longer has when it removes it. So its owner may write, as in every other cgroup; what else he may do there is much
- * more. It stays so, since other VMs may be there.
- */
-static void allow_removal(int base)
+/* Can this user remove what he makes there without a capability, too? */
+static bool allows_removal(int base)
 {
 	struct stat status;
-	if (fstat(base, &status) == 0 && status.st_uid == geteuid() && !(status.st_mode & S_IWUSR))
-		fchmod(base, (status.st_mode | S_IWUSR) & 07777);
+	return fstat(base, &status) == 0 && status.st_mode & (status.st_uid == geteuid() ? S_IWUSR : S_IWOTH);
+}
+
+/*
+ * The top of a hierarchy is writable for nobody, and root makes directories there by a capability, which the host no
+ * longer has when it removes them. So there is one for all of root's VMs, in which its owner may write. Nobody removes
+ * it: another host may be about to make its own there.
+ */
+static int go_into_common(struct making *m, struct cgroup_part *part, unsigned controllers)
+{
+	char *path;
+	if (asprintf(&path, "%s/%s", part->base, COMMON_NAME) < 0)
+		return -ENOMEM;
+	if (part->hierarchy.is_v2) {
+		unsigned missing = controllers & ~enabled_in(part->base);
+		part->top_control = missing ? open_file(m->system, part->base_fd, "cgroup.subtree_control") : -1;
+		part->top_enabled = part->top_control >= 0 ? enable(part->top_control, missing, '+') : 0;
+	}
+	int made = mkdirat(part->base_fd, COMMON_NAME, 0755);
+	int code = errno;
+	fd_close(&part->base_fd);
+	free(part->base);
+	part->base = path;
+	if (made < 0 && code != EEXIST)
+		return -code;
+	part->base_fd = openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return part->base_fd < 0 ? -errno : 0;
+}
+
+static int open_base(struct making *m, struct cgroup_part *part, unsigned controllers)
+{
+	part->base = part->hierarchy.is_v2 ? choose_base_v2(m, &part->hierarchy) : strdup(part->hierarchy.home);
+	if (!part->base)
+		return -ENOMEM;
+	part->base_fd = openat(AT_FDCWD, part->base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (part->base_fd < 0)
+		return -errno;
+	return allows_removal(part->base_fd) ? 0 : go_into_common(m, part, controllers);
 }
 
 /* The whole of one hierarchy. */
@@ -368,15 +407,11 @@ static int make_part(struct making *m, struct cgroup_part *part, unsigned contro
 {
 	bool is_v2 = part->hierarchy.is_v2;
 	bool has_memory = controllers & CGROUP_MEMORY;
-	part->base = is_v2 ? choose_base_v2(m, &part->hierarchy) : strdup(part->hierarchy.home);
-	if (!part->base)
-		return -ENOMEM;
-	part->base_fd = openat(AT_FDCWD, part->base, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (part->base_fd < 0)
-		return -errno;
-	allow_removal(part->base_fd);
+	int result = open_base(m, part, controllers);
+	if (result < 0)
+		return result;
 	cgroup_remove_stale(part->base_fd);
-	int result = make_own(m, part);
+	result = make_own(m, part);
 	/* In version 1 before the leaves, which inherit that they may not swap. */
 	if (result == 0 && has_memory && !is_v2)
 		limit_memory(m, part);
@@ -401,6 +436,8 @@ static void part_remove(struct cgroup *cgroup, struct cgroup_part *part)
 		enable(part->control, part->enabled, '-');
 		enable(part->base_control, part->enabled, '-');
 	}
+	if (part->top_enabled)
+		enable(part->top_control, part->top_enabled, '-');
 	if (part->has_host)
 		write_text(part->home_procs, "0");
 	if (part->fd >= 0) {
@@ -411,6 +448,7 @@ static void part_remove(struct cgroup *cgroup, struct cgroup_part *part)
 	fd_close(&part->plugin_fd);
 	fd_close(&part->control);
 	fd_close(&part->base_control);
+	fd_close(&part->top_control);
 	fd_close(&part->home_procs);
 	fd_close(&part->fd);
 	fd_close(&part->base_fd);
@@ -429,6 +467,7 @@ static void add_part(struct making *m, struct cgroup_hierarchy *hierarchy, unsig
 	                             .home_procs = -1,
 	                             .control = -1,
 	                             .base_control = -1,
+	                             .top_control = -1,
 	                             .plugin_fd = -1};
 	*hierarchy = (struct cgroup_hierarchy){.top = NULL};
 	leave_own_place(part->hierarchy.home);

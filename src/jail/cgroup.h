@@ -2,7 +2,7 @@
 /*
  * A VM's own cgroups, of version 1 or 2: made, limited, and removed with what is in them. In each hierarchy it is a
  * directory plugvm-PID-START-N, beside this process's own place or below it, with a leaf `plugin` and, if the host is to
- * be in it too, a leaf `host`. All that the removal needs is opened when they are made, since a host may drop its rights
+ * be in it too, a leaf `host`. At the top of a hierarchy it is in a directory `plugvm`, which stays. All that the removal needs is opened when they are made, since a host may drop its rights
  * in between. One thread.
  */
 #ifndef PLUGVM_JAIL_CGROUP_H
@@ -36,12 +36,14 @@ struct cgroup_part {
 	char *base;           /* the directory that ours is in */
 	char *procs;          /* the plugin's cgroup.procs */
 	unsigned enabled;     /* controllers that were not enabled in the base before */
+	unsigned top_enabled; /* the same of the directory above, if the base is root's common one */
 	bool has_host;
 	int base_fd;
 	int fd;         /* our directory, locked as long as this process lives */
 	int home_procs; /* where this process came from */
 	int control;    /* our cgroup.subtree_control */
 	int base_control;
+	int top_control;
 	int plugin_fd; /* the plugin's directory, while it is made */
 };
 

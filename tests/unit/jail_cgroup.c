@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/capabilities.h"
 #include "base/fd.h"
 #include "jail/limit.h"
 
@@ -166,6 +167,82 @@ static void test_v1(void **state)
 	for (size_t i = 0; i < 4; i++)
 		assert_non_null(strstr(rig->cgroup->procs[i], "/plugin/cgroup.procs"));
 	assert_null(rig->cgroup->procs[4]);
+}
+
+/* A child without capabilities removes it, as a host does. Returns its exit status. */
+static int remove_without_capabilities(struct rig *rig)
+{
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		capabilities_drop();
+		cgroup_remove(&rig->cgroup);
+		_exit(0);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+/* At the top of a hierarchy nobody may write: its mode stays, and yet nothing but one empty directory does. */
+static void test_top(void **state)
+{
+	struct rig *rig = *state;
+	struct stat status;
+	const struct cgroup_request request = {.cpu_percent = 50};
+	if (geteuid() != 0)
+		test_skip("only root can make something in a directory that is writable for nobody");
+	make_v1(rig);
+	assert_int_equal(chmod(path_of(rig, "cpu"), 0555), 0);
+	/* Other than the kernel's, the files of this tree do not go with their directory. */
+	for (int i = 0; i < 2; i++) {
+		make(rig, &request);
+		assert_int_equal(rig->cgroup->controllers, CGROUP_CPU);
+		assert_string_equal(rig->cgroup->parts[0].base, path_of(rig, "cpu/plugvm"));
+		expect_text(rig, "cpu/plugvm", "plugin/cpu.cfs_quota_us", "50000");
+		static const char *const files[] = {"cfs_quota_us", "cfs_period_us"};
+		for (size_t j = 0; j < 2; j++) {
+			char name[256];
+			snprintf(name, sizeof(name), "cpu/plugvm/%s/plugin/cpu.%s", rig->cgroup->name, files[j]);
+			assert_int_equal(unlink(path_of(rig, name)), 0);
+		}
+		char own[256];
+		snprintf(own, sizeof(own), "cpu/plugvm/%s", rig->cgroup->name);
+		assert_int_equal(remove_without_capabilities(rig), 0);
+		assert_int_equal(access(path_of(rig, own), F_OK), -1);
+		cgroup_remove(&rig->cgroup);
+		assert_int_equal(stat(path_of(rig, "cpu"), &status), 0);
+		assert_int_equal(status.st_mode & 07777, 0555);
+	}
+	/* Whoever is in such a place already goes beside it. */
+	put_file(rig, "cgroup", "3:cpu,cpuacct:/plugvm/plugvm-1-2-3/host\n");
+	make(rig, &request);
+	assert_string_equal(rig->cgroup->parts[0].base, path_of(rig, "cpu/plugvm"));
+}
+
+/* Version 2: what is enabled on the way is as it was, in the end. */
+static void test_top_v2(void **state)
+{
+	struct rig *rig = *state;
+	char text[64];
+	if (geteuid() != 0)
+		test_skip("only root can make something in a directory that is writable for nobody");
+	make_v2(rig, "\n", "1\n2\n");
+	put_file(rig, "v2/slice/cgroup.subtree_control", "");
+	assert_int_equal(chmod(path_of(rig, "v2/slice"), 0555), 0);
+	make(rig, &(struct cgroup_request){.pids = 20});
+	assert_int_equal(rig->cgroup->controllers, CGROUP_PIDS);
+	expect_text(rig, "v2/slice/plugvm", "cgroup.subtree_control", "+pids");
+	expect_text(rig, "v2/slice/plugvm/.", "../cgroup.subtree_control", "+pids");
+	assert_int_equal(cgroup_read(AT_FDCWD, path_of(rig, "v2/slice/cgroup.subtree_control"), text, 64), 0);
+	assert_string_equal(text, "+pids");
+	cgroup_remove(&rig->cgroup);
+	static const char *const files[] = {"v2/slice/cgroup.subtree_control",
+	                                    "v2/slice/plugvm/cgroup.subtree_control"};
+	for (size_t i = 0; i < 2; i++) {
+		assert_int_equal(cgroup_read(AT_FDCWD, path_of(rig, files[i]), text, sizeof(text)), 0);
+		assert_string_equal(text, "+pids-pids");
+	}
 }
 
 /* What is not asked for is not made. */
@@ -469,7 +546,7 @@ int main(void)
 	    TEST(test_v1),         TEST(test_one_limit), TEST(test_v2_alone),   TEST(test_v2_beside_others),
 	    TEST(test_v2_enabled), TEST(test_own_place), TEST(test_kill_count), TEST(test_nothing_there),
 	    TEST(test_unusable),   TEST(test_no_files),  TEST(test_orphans),    TEST(test_alive_in_orphan),
-	    TEST(test_apply),
+	    TEST(test_apply),      TEST(test_top),       TEST(test_top_v2),
 	};
 	return cmocka_run_group_tests_name("jail_cgroup", tests, NULL, NULL);
 }
