@@ -223,7 +223,8 @@ int plugvm_jail_new(enum plugvm_jail_profile profile, struct plugvm_jail **out_j
 void plugvm_jail_free(struct plugvm_jail **);
 enum plugvm_jail_profile plugvm_jail_get_profile(const struct plugvm_jail *);
 
-/* The uid and gid outside; needs root. By default one from 0x70000000 on for root, and the caller's own for others. */
+/* The uid and gid outside; needs root. By default one from 0x70000000 on for root (a lower one, or
+ * the caller's own, in a user namespace without these), and the caller's own for others. */
 #define PLUGVM_JAIL_UID_DEFAULT UINT32_MAX
 int plugvm_jail_set_uid(struct plugvm_jail *, uid_t uid, struct plugvm_error *out_error);
 /* Show the plugin what is in this directory as its root, read-only, instead of the system's libraries. */

@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +17,9 @@
 
 #include "base/error.h"
 #include "base/fd.h"
+#include "jail/identity.h"
 #include "jail/libraries.h"
 #include "wire/limits.h"
-
-/* Uids that nobody has: this one, the host's pid, and a part that tells VMs of one host apart. Pids end at 2^22. */
-#define UID_BASE  0x70000000u
-#define UID_PIDS  0x400000u
-#define UID_PARTS 31u
 
 #define HOSTNAME "plugvm"
 
@@ -243,45 +238,6 @@ static struct plan_array put_fds(struct writer *w, const struct launch *launch)
 	return put_array(w, numbers, count, sizeof(numbers[0]), sizeof(numbers[0]));
 }
 
-/* Does this process's user namespace have the id? Without /proc, as it is for a real root. */
-static bool is_mapped(const char *map, uint32_t id)
-{
-	unsigned inner, outer, count;
-	FILE *file = fopen(map, "re");
-	bool found = !file;
-	while (!found && fscanf(file, "%u %u %u", &inner, &outer, &count) == 3)
-		found = id >= inner && id - inner < count;
-	if (file)
-		fclose(file);
-	return found;
-}
-
-/* A root who has no ids to give away, as in a user namespace of one user, is an ordinary user. */
-static bool is_root(const struct plugvm_jail *jail)
-{
-	return geteuid() == 0 &&
-	       (jail->uid != PLUGVM_JAIL_UID_DEFAULT ||
-	        (is_mapped("/proc/self/uid_map", UID_BASE) && is_mapped("/proc/self/gid_map", UID_BASE)));
-}
-
-static void choose_identity(struct plan *plan, const struct plugvm_jail *jail)
-{
-	static atomic_uint part;
-	plan->uid = JAIL_UID;
-	plan->gid = JAIL_GID;
-	if (!is_root(jail)) {
-		plan->flags |= PLAN_UNPRIVILEGED;
-		plan->outer_uid = geteuid();
-		plan->outer_gid = getegid();
-		return;
-	}
-	plan->outer_uid = UID_BASE + (uint32_t)getpid() % UID_PIDS +
-	                  atomic_fetch_add(&part, 1) % UID_PARTS * UID_PIDS;
-	if (jail->uid != PLUGVM_JAIL_UID_DEFAULT)
-		plan->outer_uid = jail->uid;
-	plan->outer_gid = plan->outer_uid;
-}
-
 /* ---- The whole ---- */
 
 /* Return the environment's LD_LIBRARY_PATH with the libraries' directories behind what the operator said. */
@@ -316,7 +272,7 @@ static void put_env(struct writer *w, struct plan *plan, char *const *env, const
 	free(extra);
 }
 
-/* `plan` comes with what jail_make_filter() has filled in. */
+/* `plan` comes with what jail_make_filter() and set_identity() have filled in. */
 static void put_plan(struct writer *w, struct plan plan, const struct filter *filter,
                      const struct plugvm_jail *jail, const struct launch *launch, const struct jail_limits *limits,
                      const struct libraries *libraries)
@@ -326,7 +282,6 @@ static void put_plan(struct writer *w, struct plan plan, const struct filter *fi
 	plan.version = PLAN_VERSION;
 	plan.fail_step = jail->fail_step;
 	put(w, &plan, sizeof(plan), 8);
-	choose_identity(&plan, jail);
 	plan.flags |= launch->die_with_thread ? PLAN_DIE_WITH_PARENT : 0;
 	plan.hostname = put_string(w, HOSTNAME);
 	plan.executable = put_string(w, launch->path);
@@ -351,6 +306,21 @@ static void put_plan(struct writer *w, struct plan plan, const struct filter *fi
 	}
 }
 
+static int set_identity(struct plan *plan, const struct plugvm_jail *jail, const struct log *log,
+                        struct plugvm_error *out_error)
+{
+	struct identity identity;
+	int result = identity_choose("/proc/self", jail, log, &identity, out_error);
+	if (result < 0)
+		return result;
+	plan->uid = JAIL_UID;
+	plan->gid = JAIL_GID;
+	plan->outer_uid = identity.uid;
+	plan->outer_gid = identity.gid;
+	plan->flags |= identity.is_own ? PLAN_UNPRIVILEGED : 0;
+	return 0;
+}
+
 int sealed_memfd(const char *name, const void *bytes, size_t size, bool is_program)
 {
 	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
@@ -370,7 +340,7 @@ int sealed_memfd(const char *name, const void *bytes, size_t size, bool is_progr
 }
 
 int plan_write(const struct plugvm_jail *jail, const struct launch *launch, const struct jail_limits *limits,
-               int *out_memfd, struct plugvm_error *out_error)
+               const struct log *log, int *out_memfd, struct plugvm_error *out_error)
 {
 	struct libraries libraries = {.count = 0};
 	struct writer writer = {.result = 0};
@@ -380,6 +350,8 @@ int plan_write(const struct plugvm_jail *jail, const struct launch *launch, cons
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EPERM,
 		                       "--plugin-gid-map needs CAP_SETGID: only root can map other gids");
 	int result = jail_make_filter(jail, &plan, &filter, out_error);
+	if (result == 0)
+		result = set_identity(&plan, jail, log, out_error);
 	if (result < 0)
 		return result;
 	if (jail->profile == PLUGVM_JAIL_DEFAULT && !jail->root)

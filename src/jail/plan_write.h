@@ -5,6 +5,7 @@
 #ifndef PLUGVM_JAIL_PLAN_WRITE_H
 #define PLUGVM_JAIL_PLAN_WRITE_H
 
+#include "base/log.h"
 #include "jail/jail.h"
 #include "jail/launch.h"
 
@@ -18,11 +19,11 @@ struct jail_limits {
 };
 
 /*
- * Write the plan for launch->path with its argv, environment and fd numbers into a new sealed memfd. Returns 0 or
- * -errno with *out_error filled.
+ * Write the plan for launch->path with its argv, environment and fd numbers into a new sealed memfd; `log` hears what
+ * was chosen. Returns 0 or -errno with *out_error filled.
  */
-int plan_write(const struct plugvm_jail *, const struct launch *, const struct jail_limits *, int *out_memfd,
-               struct plugvm_error *out_error);
+int plan_write(const struct plugvm_jail *, const struct launch *, const struct jail_limits *, const struct log *,
+               int *out_memfd, struct plugvm_error *out_error);
 
 /* Write bytes into a new memfd, sealed against everything. Returns the fd or -errno. */
 int sealed_memfd(const char *name, const void *bytes, size_t size, bool is_program);

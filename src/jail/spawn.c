@@ -302,7 +302,7 @@ int jail_spawn(const struct plugvm_jail *jail, const struct launch *launch, cons
 	if (result == 0)
 		result = limits_apply(jail, &cgroup_system, &own, &out_process->cgroup, log, out_error);
 	if (result == 0)
-		result = plan_write(jail, launch, &own, &plan, out_error);
+		result = plan_write(jail, launch, &own, log, &plan, out_error);
 	int ends[2] = {-1, -1};
 	if (result == 0 && sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
 		result = fail(out_error, errno, "the lifeline");

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "harness.h"
@@ -129,12 +130,59 @@ static void test_root_of_one_user(void **state)
 	const char *maps[] = {"deny", uid_map, gid_map};
 	struct run run;
 	run_start(&run, &(struct setup){.in_child = become_root_of_one_user, .context = maps},
-	          WORDS(RUN, "--", HELLO));
+	          WORDS(RUN, "-v", "--", HELLO));
 	run_finish(&run);
 	if (run.status == 126)
 		test_skip("a user namespace cannot be made");
 	run_expect_status(&run, 0);
 	run_expect_out(&run, "hello from the guest\n");
+	run_expect_err(&run, "this user namespace has no ids to spare: the plugin has the caller's");
+	run_fini(&run);
+	/* One that is not there is told as such, before anything is done. */
+	run_start(&run, &(struct setup){.in_child = become_root_of_one_user, .context = maps},
+	          WORDS(RUN, "--jail-uid", "77", "--", HELLO));
+	run_finish(&run);
+	run_expect_status(&run, 2);
+	run_expect_err(&run, "uid 77 for the plugin: this user namespace does not have it");
+	run_fini(&run);
+}
+
+/* As in a container: root's ids end below where those of plugins are elsewhere. */
+static void become_root_of_few_users(void *context)
+{
+	(void)context;
+	int ready[2], status;
+	char byte = 0, command[128];
+	if (pipe(ready) < 0)
+		_exit(125);
+	snprintf(command, sizeof(command), "echo 0 0 65536 >/proc/%d/uid_map && echo 0 0 65536 >/proc/%d/gid_map",
+	         getpid(), getpid());
+	pid_t child = fork();
+	if (child == 0) {
+		close(ready[1]);
+		_exit(read(ready[0], &byte, 1) == 1 && system(command) == 0 ? 0 : 1);
+	}
+	if (child < 0 || unshare(CLONE_NEWUSER) < 0)
+		_exit(126);
+	if (write(ready[1], &byte, 1) != 1 || waitpid(child, &status, 0) != child || status != 0)
+		_exit(125);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+static void test_root_of_few_users(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		test_skip("only root can map more than one id");
+	struct run run;
+	run_start(&run, &(struct setup){.in_child = become_root_of_few_users}, WORDS(RUN, "-v", "--", HELLO));
+	run_finish(&run);
+	if (run.status == 126)
+		test_skip("a user namespace cannot be made");
+	run_expect_status(&run, 0);
+	run_expect_out(&run, "hello from the guest\n");
+	run_expect_err(&run, "this user namespace has few ids: the plugin is user 6");
 	run_fini(&run);
 }
 
@@ -228,9 +276,13 @@ static void test_under_a_debugger(void **state)
 int main(void)
 {
 	struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_static),        cmocka_unit_test(test_dynamic_in_private_directory),
-	    cmocka_unit_test(test_python),        cmocka_unit_test(test_root_of_one_user),
-	    cmocka_unit_test(test_prepared_root), cmocka_unit_test(test_under_a_debugger),
+	    cmocka_unit_test(test_static),
+	    cmocka_unit_test(test_dynamic_in_private_directory),
+	    cmocka_unit_test(test_python),
+	    cmocka_unit_test(test_root_of_one_user),
+	    cmocka_unit_test(test_root_of_few_users),
+	    cmocka_unit_test(test_prepared_root),
+	    cmocka_unit_test(test_under_a_debugger),
 	};
 	return SYSTEM_MAIN("kinds", tests);
 }

@@ -26,6 +26,8 @@ static char *const env[] = {"A=1", "B=", NULL};
 static const struct plugvm_fd_map fds[] = {{-1, 2}, {-1, 0}, {-1, 1}, {-1, 3}, {-1, 77}};
 static const struct jail_limits limits = {.fds = 1111, .processes = 22, .file_bytes = UINT64_C(3) << 32};
 
+static const struct log no_log = {.sink = NULL};
+
 static struct launch launch_of(const char *path)
 {
 	return (struct launch){.path = path,
@@ -50,7 +52,7 @@ static struct plan *write_plan(const struct plugvm_jail *jail, const char *path,
 	struct plugvm_error error;
 	struct stat status;
 	FD_AUTO fd = -1;
-	if (plan_write(jail, &launch, &limits, &fd, &error) < 0)
+	if (plan_write(jail, &launch, &limits, &no_log, &fd, &error) < 0)
 		fail_msg("%s", error.text);
 	assert_int_equal(fcntl(fd, F_GET_SEALS), F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
 	assert_int_equal(fstat(fd, &status), 0);
@@ -234,7 +236,7 @@ static void test_jit(void **state)
 		assert_int_equal(plugvm_jail_allow_jit(jail, NULL), 0);
 	}
 	assert_int_equal(plugvm_jail_set_policy(jail, write_policy("read: 1\n"), &error), 0);
-	assert_int_equal(plan_write(jail, &launch, &limits, &fd, &error), -EINVAL);
+	assert_int_equal(plan_write(jail, &launch, &limits, &no_log, &fd, &error), -EINVAL);
 	assert_int_equal(error.kind, PLUGVM_ERROR_CONFIG);
 	plugvm_jail_free(&jail);
 }
@@ -327,7 +329,7 @@ static void test_too_large(void **state)
 	memset(word, 'x', PLAN_BYTES_MAX - 1);
 	word[PLAN_BYTES_MAX - 1] = '\0';
 	launch.argv = (char *[]){word, NULL};
-	assert_int_equal(plan_write(jail, &launch, &limits, &fd, &error), -E2BIG);
+	assert_int_equal(plan_write(jail, &launch, &limits, &no_log, &fd, &error), -E2BIG);
 	assert_int_equal(error.kind, PLUGVM_ERROR_JAIL);
 	free(word);
 	plugvm_jail_free(&jail);

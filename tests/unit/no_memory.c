@@ -164,8 +164,9 @@ static int write_plan(struct plugvm_error *out_error)
 	static const struct jail_limits limits = {.fds = 64, .processes = 8, .file_bytes = 1 << 20};
 	const struct launch launch = {
 	    .path = "/proc/self/exe", .argv = argv, .env = env, .fds = fds, .fd_count = 2};
+	const struct log no_log = {.sink = NULL};
 	int fd = -1;
-	int result = plan_write(jail, &launch, &limits, &fd, out_error);
+	int result = plan_write(jail, &launch, &limits, &no_log, &fd, out_error);
 	if (result == 0)
 		close(fd);
 	return result;
