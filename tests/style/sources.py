@@ -13,7 +13,7 @@ from tap import Tap
 # compiler of policies.
 TRUSTED_CODE_LINES_MAX = {
     "host": (("src/base/", "src/wire/", "src/kvm/", "src/host/"), 6300),
-    "jail": (("src/jail/", "src/init/"), 4100),
+    "jail": (("src/jail/", "src/init/"), 4250),
     "policy": (("src/policy/",), 2200),
 }
 FILE_LINES_MAX = 650
