@@ -124,9 +124,23 @@ static uint64_t attributes_of(uint32_t flags)
 	return attributes;
 }
 
+/* Make a mount of what is there, which is attached nowhere yet. */
+static long clone_mount(const char *source, uint32_t flags)
+{
+	const unsigned how = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE;
+	if (!(flags & PLAN_AS_IT_IS))
+		return SYS(open_tree, AT_FDCWD, source, how);
+	long fd = open_in(AT_FDCWD, source, O_PATH, RESOLVE_NO_SYMLINKS);
+	if (fd < 0)
+		return fd;
+	long mount = SYS(open_tree, fd, "", how | AT_EMPTY_PATH);
+	SYS(close, fd);
+	return mount;
+}
+
 static long bind(const struct root *root, const char *source, const char *target, uint32_t flags)
 {
-	long mount = SYS(open_tree, AT_FDCWD, source, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	long mount = clone_mount(source, flags);
 	if (mount < 0)
 		return mount;
 	struct stat status = {};

@@ -55,11 +55,16 @@ static bool has_file(const struct libraries *libraries, const char *path)
 
 static int add_file(struct libraries *libraries, const char *path)
 {
-	if (libraries->count == LIBRARIES_MAX || has_file(libraries, path))
+	char resolved[PATH_MAX];
+	if (libraries->count == LIBRARIES_MAX || has_file(libraries, path) || !realpath(path, resolved))
 		return 0;
-	char *copy = strdup(path);
-	if (!copy)
+	char *copy = strdup(path), *source = strdup(resolved);
+	if (!copy || !source) {
+		free(copy);
+		free(source);
 		return -ENOMEM;
+	}
+	libraries->sources[libraries->count] = source;
 	libraries->files[libraries->count++] = copy;
 	return 0;
 }
@@ -158,7 +163,9 @@ int libraries_find(const char *executable, struct libraries *out_libraries)
 
 void libraries_fini(struct libraries *libraries)
 {
-	for (size_t i = 0; i < libraries->count; i++)
+	for (size_t i = 0; i < libraries->count; i++) {
 		free(libraries->files[i]);
+		free(libraries->sources[i]);
+	}
 	free(libraries->search_path);
 }

@@ -14,7 +14,8 @@
 #define LIBRARIES_PROBED_MAX ((size_t)4 << 20)
 
 struct libraries {
-	char *files[LIBRARIES_MAX]; /* absolute paths */
+	char *files[LIBRARIES_MAX];   /* absolute paths, as the loader will look for them */
+	char *sources[LIBRARIES_MAX]; /* the same without symlinks */
 	size_t count;
 	/*
 	 * For LD_LIBRARY_PATH: where they were found. Without /proc a loader does not know what $ORIGIN is. NULL:

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #define PLAN_MAGIC     0x4e4c504au
-#define PLAN_VERSION   2u
+#define PLAN_VERSION   3u
 #define PLAN_BYTES_MAX (16u << 20)
 
 /* The numbers under which the helper finds the plan and its lifeline: above all that a plugin may be given. */
@@ -111,8 +111,10 @@ enum plan_entry_flag {
 	PLAN_WRITABLE = 1 << 0, /* else read-only */
 	PLAN_EXEC = 1 << 1,     /* else noexec */
 	PLAN_DEVICE = 1 << 2,   /* a device node; else nodev */
+	PLAN_AS_IT_IS =
+	    1 << 3, /* the host has looked at the source; a symlink in its path came later, and is refused */
 };
-#define PLAN_ENTRY_FLAGS_ALL (PLAN_WRITABLE | PLAN_EXEC | PLAN_DEVICE)
+#define PLAN_ENTRY_FLAGS_ALL (PLAN_WRITABLE | PLAN_EXEC | PLAN_DEVICE | PLAN_AS_IT_IS)
 
 /* One thing to make in the new root. */
 struct plan_entry {

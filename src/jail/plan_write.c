@@ -102,11 +102,14 @@ static void add_entry(struct writer *w, uint32_t kind, uint32_t flags, const cha
 	                                                                              : 0};
 }
 
-/* Show what `source` is at `target`: a symlink as one, the rest as a mount. */
+/*
+ * Show what `source` is at `target`: a symlink as one, the rest as a mount. Whoever may write to its directory could put
+ * a symlink there until it is mounted, and have the builder, which may be root, show something else.
+ */
 static void add_as_it_is(struct writer *w, const char *source, const char *target)
 {
 	struct stat status;
-	char text[PATH_MAX];
+	char text[PATH_MAX], resolved[PATH_MAX];
 	if (lstat(source, &status) < 0)
 		return;
 	if (S_ISLNK(status.st_mode)) {
@@ -115,8 +118,8 @@ static void add_as_it_is(struct writer *w, const char *source, const char *targe
 			return;
 		text[length] = '\0';
 		add_entry(w, PLAN_SYMLINK, 0, text, target);
-	} else if (S_ISDIR(status.st_mode) || S_ISREG(status.st_mode)) {
-		add_entry(w, PLAN_BIND, PLAN_EXEC, source, target);
+	} else if ((S_ISDIR(status.st_mode) || S_ISREG(status.st_mode)) && realpath(source, resolved)) {
+		add_entry(w, PLAN_BIND, PLAN_EXEC | PLAN_AS_IT_IS, resolved, target);
 	}
 }
 
@@ -143,7 +146,7 @@ static void add_default_profile(struct writer *w, const struct libraries *librar
 	add_entry(w, PLAN_TMPFS, PLAN_WRITABLE, NULL, "/tmp");
 	add_system_libraries(w);
 	for (size_t i = 0; i < libraries->count; i++)
-		add_entry(w, PLAN_BIND, PLAN_EXEC, libraries->files[i], libraries->files[i]);
+		add_entry(w, PLAN_BIND, PLAN_EXEC | PLAN_AS_IT_IS, libraries->sources[i], libraries->files[i]);
 	add_devices(w);
 }
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/sys.h"
 
 /* ---- What it is ---- */
 
@@ -274,6 +275,33 @@ static void test_prepared_root(void **state)
 	assert_int_equal(rmdir(directory), 0);
 }
 
+static char swapped[64];
+
+/* Called between the plan and its execution: what the plan has seen as a directory becomes a symlink. */
+static int swap_and_make_pair(int domain, int type, int protocol, int fds[2])
+{
+	if (rmdir(swapped) < 0 || symlink("/etc", swapped) < 0)
+		return -1;
+	return socketpair(domain, type, protocol, fds);
+}
+
+/* Whoever owns a part of the prepared root cannot have root show something else. */
+static void test_swapped_for_a_link(void **state)
+{
+	struct jail_rig *rig = *state;
+	char directory[] = "/tmp/plugvm-test-XXXXXX";
+	assert_non_null(mkdtemp(directory));
+	snprintf(swapped, sizeof(swapped), "%s/data", directory);
+	assert_int_equal(mkdir(swapped, 0755), 0);
+	assert_int_equal(plugvm_jail_set_root(rig->jail, directory, NULL), 0);
+	rig->config.argv = SHELL("echo it ran");
+	sys.socketpair = swap_and_make_pair;
+	jail_rig_expect_refusal(rig, PLUGVM_ERROR_JAIL, ELOOP, swapped);
+	sys.socketpair = socketpair;
+	assert_int_equal(unlink(swapped), 0);
+	assert_int_equal(rmdir(directory), 0);
+}
+
 static void test_gid_maps(void **state)
 {
 	struct jail_rig *rig = *state;
@@ -367,6 +395,7 @@ int main(void)
 		JAIL_TEST(test_mounts),
 		JAIL_TEST(test_no_setuid_files),
 		JAIL_TEST(test_prepared_root),
+		JAIL_TEST(test_swapped_for_a_link),
 		JAIL_TEST(test_gid_maps),
 		JAIL_TEST(test_private_directory),
 #if !AS_USER

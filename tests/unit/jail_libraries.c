@@ -121,9 +121,26 @@ static void test_found(void **state)
 		assert_int_equal(libraries.count, 2);
 		assert_string_equal(libraries.files[0], path_of("lib/a.so"));
 		assert_string_equal(libraries.files[1], path_of("lib/b.so"));
+		assert_string_equal(libraries.sources[1], path_of("lib/b.so"));
 		assert_string_equal(libraries.search_path, path_of("lib"));
 		libraries_fini(&libraries);
 	}
+}
+
+/* What is to be mounted has no symlinks in its path; where it appears is where the loader looks. */
+static void test_link(void **state)
+{
+	(void)state;
+	struct image program = make_image("$ORIGIN", "link.so", DT_RUNPATH), a = make_image("", "", DT_RUNPATH);
+	struct libraries libraries;
+	write_bytes("program", &program, sizeof(program));
+	write_bytes("lib/a.so", &a, sizeof(a));
+	assert_int_equal(symlink("lib/a.so", path_of("link.so")), 0);
+	find(&libraries);
+	assert_int_equal(libraries.count, 1);
+	assert_string_equal(libraries.files[0], path_of("link.so"));
+	assert_string_equal(libraries.sources[0], path_of("lib/a.so"));
+	libraries_fini(&libraries);
 }
 
 /* Two that need each other. */
@@ -285,8 +302,8 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(test_found),      TEST(test_circle),         TEST(test_not_a_library), TEST(test_hostile_files),
-	    TEST(test_not_opened), TEST(test_endless_search), TEST(test_none),
+	    TEST(test_found),         TEST(test_link),       TEST(test_circle),         TEST(test_not_a_library),
+	    TEST(test_hostile_files), TEST(test_not_opened), TEST(test_endless_search), TEST(test_none),
 	};
 	return cmocka_run_group_tests_name("jail_libraries", tests, NULL, NULL);
 }
