@@ -162,8 +162,11 @@ static void check_landlock(void)
 		not_here("the kernel has no Landlock, or the filter does not tell");
 		return;
 	}
-	/* The second: a filter that knows of no files. */
-	expect_errno("open /", open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), EACCES, ENOENT);
+	/* A device 0:0 is none, which anybody may make. */
+	if (access("/tmp", W_OK) == 0)
+		expect_errno("mknod in /tmp", mknod("/tmp/plugvm-jailprobe", S_IFCHR | 0600, 0), EACCES, EACCES);
+	else if (expected.mount_count == 0) /* The second: a filter that knows of no files. */
+		expect_errno("open /", open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), EACCES, ENOENT);
 	struct sockaddr_in any = {.sin_family = AF_INET};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (abi >= 4 && fd >= 0)

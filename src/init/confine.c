@@ -103,6 +103,9 @@ static long restrict_files(const struct plan *plan, const char *executable, cons
 	*out_what = executable;
 	long result = landlock_allow((int)ruleset, handled.fs, executable,
 	                             LANDLOCK_ACCESS_FS_EXECUTE | LANDLOCK_ACCESS_FS_READ_FILE, true);
+	/* What there is, the plugin may know; and what is not of this root is not beneath it. */
+	if (result == 0 && plan->entries.count > 0)
+		result = landlock_allow((int)ruleset, handled.fs, "/", LANDLOCK_ACCESS_FS_READ_DIR, false);
 	const struct plan_entry *entries = plan_items(plan, plan->entries);
 	for (uint32_t i = 0; i < plan->entries.count && result == 0; i++) {
 		*out_what = plan_string(plan, entries[i].target);

@@ -262,9 +262,10 @@ static void test_prepared_root(void **state)
 	assert_int_equal(plugvm_jail_set_root(rig->jail, directory, NULL), 0);
 	jail_rig_spawn(
 	    rig,
-	    SHELL("read a < /note; echo $a; test -d /usr/lib || echo no libraries; echo x > /note || echo kept"));
+	    SHELL("read a < /note; echo $a; test -d /usr/lib || echo no libraries; echo x > /note || echo kept; "
+	          "echo /*"));
 	assert_true(jail_rig_await_output(rig, text, sizeof(text), NULL, DEADLINE_MS));
-	assert_string_equal(text, "prepared\nno libraries\nkept\n");
+	assert_string_equal(text, "prepared\nno libraries\nkept\n/dev /lib /lib64 /note /plugin /tmp /usr\n");
 	process_wait(&rig->process, DEADLINE_MS, &(struct plugvm_plugin_status){.value = 0});
 	process_fini(&rig->process);
 	unlink(path);
