@@ -275,6 +275,19 @@ static char *find_probe(const char *name)
 	return NULL;
 }
 
+static bool are_expectations(const char *const *words)
+{
+	static const char known[] = "setuid=";
+	for (; *words; words++) {
+		if (strncmp(*words, known, strlen(known)) != 0) {
+			fprintf(stderr, "plugvm: '%s' is no expectation of jail-check: it knows setuid=PATH\n",
+			        *words);
+			return false;
+		}
+	}
+	return true;
+}
+
 /* Parse what `run` would be told, with the probe as the plugin. Words behind `--` are the probe's. */
 static int parse_options(struct checker *c, int argc, char **argv)
 {
@@ -307,6 +320,8 @@ static int parse_options(struct checker *c, int argc, char **argv)
 	c->options.path = find_probe(name);
 	machine->path = c->options.path;
 	c->words = (const char *const *)argv + words + (words < argc);
+	if (!are_expectations(c->words))
+		return STATUS_USAGE;
 	if (c->options.path)
 		return STATUS_OK;
 	fprintf(stderr, "plugvm: %s is not installed\n", name);

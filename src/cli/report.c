@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -107,9 +108,23 @@ static void advise_on_plugin(const struct options *options, int code)
 		fprintf(stderr, "plugvm: it is not executable: chmod +x\n");
 }
 
+/* An fd that is one too many, or a number that is too high for one. */
+static void advise_on_fds(const struct options *options, int code)
+{
+	rlim_t needed = PLUGVM_FDS_NEEDED((rlim_t)options->machine.vcpu_count);
+	struct rlimit limit;
+	if ((code == EMFILE || code == EINVAL) && getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < needed)
+		fprintf(stderr,
+		        "plugvm: this process may have %llu file descriptors, and a machine of this size can need "
+		        "%llu: raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)\n",
+		        (unsigned long long)limit.rlim_cur, (unsigned long long)needed);
+}
+
 int report_error(const struct options *options, const struct plugvm_error *error)
 {
 	fprintf(stderr, "plugvm: %s\n", error->text);
+	if (error->kind == PLUGVM_ERROR_ENVIRONMENT || error->kind == PLUGVM_ERROR_JAIL)
+		advise_on_fds(options, error->code);
 	switch (error->kind) {
 	case PLUGVM_ERROR_CONFIG:
 		return STATUS_USAGE;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -271,6 +272,35 @@ static void test_device_by_fd(void **state)
 	run_fini(&run);
 }
 
+static void limit_fds(void *context)
+{
+	const struct rlimit limit = {*(const rlim_t *)context, *(const rlim_t *)context};
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/* What to do about it is said wherever the limit is met: by the host, and by the helper, whose fds have high numbers. */
+static void test_few_fds(void **state)
+{
+	(void)state;
+	static const struct {
+		rlim_t limit;
+		int status;
+	} cases[] = {{20, 3}, {64, 8}};
+	for (size_t i = 0; i < 2; i++) {
+		rlim_t limit = cases[i].limit;
+		struct run run;
+		run_start(&run, &(struct setup){.in_child = limit_fds, .context = &limit},
+		          WORDS(RUN, "--", HELLO));
+		run_finish(&run);
+		run_expect_status(&run, cases[i].status);
+		run_expect_err(&run, limit == 20
+		                         ? "this process may have 20 file descriptors, and a machine of this "
+		                           "size can need 1285: raise the hard limit"
+		                         : "this process may have 64 file descriptors");
+		run_fini(&run);
+	}
+}
+
 static void become_nobody(void *context)
 {
 	(void)context;
@@ -430,14 +460,15 @@ static void test_directory_in_path(void **state)
 int main(void)
 {
 	struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_usage_errors),     cmocka_unit_test(test_verbs),
-	    cmocka_unit_test(test_help_and_version), cmocka_unit_test(test_every_option),
-	    cmocka_unit_test(test_how_much_is_said), cmocka_unit_test(test_jail),
-	    cmocka_unit_test(test_policies),         cmocka_unit_test(test_account_of_exits),
-	    cmocka_unit_test(test_no_kvm_device),    cmocka_unit_test(test_device_is_not_kvm),
-	    cmocka_unit_test(test_device_by_fd),     cmocka_unit_test(test_no_permission),
-	    cmocka_unit_test(test_ordinary_user),    cmocka_unit_test(test_plugin_file),
-	    cmocka_unit_test(test_plugin_in_path),   cmocka_unit_test(test_directory_in_path),
+	    cmocka_unit_test(test_usage_errors),      cmocka_unit_test(test_verbs),
+	    cmocka_unit_test(test_help_and_version),  cmocka_unit_test(test_every_option),
+	    cmocka_unit_test(test_how_much_is_said),  cmocka_unit_test(test_jail),
+	    cmocka_unit_test(test_policies),          cmocka_unit_test(test_account_of_exits),
+	    cmocka_unit_test(test_no_kvm_device),     cmocka_unit_test(test_device_is_not_kvm),
+	    cmocka_unit_test(test_device_by_fd),      cmocka_unit_test(test_few_fds),
+	    cmocka_unit_test(test_no_permission),     cmocka_unit_test(test_ordinary_user),
+	    cmocka_unit_test(test_plugin_file),       cmocka_unit_test(test_plugin_in_path),
+	    cmocka_unit_test(test_directory_in_path),
 	};
 	return SYSTEM_MAIN("cli", tests);
 }

@@ -332,6 +332,8 @@ static void test_jail_check_usage(void **state)
 	run_check(WORDS(PLUGVM, "jail-check", "--jail", "loose"), 2, "--jail takes default or strict");
 	run_check(WORDS(PLUGVM, "jail-check", "/bin/true"), 2,
 	          "jail-check takes the options of `run`, and no plugin");
+	run_check(WORDS(PLUGVM, "jail-check", "--", "bogus=1"), 2,
+	          "'bogus=1' is no expectation of jail-check: it knows setuid=PATH");
 }
 
 int main(void)
