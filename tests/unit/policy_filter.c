@@ -436,6 +436,8 @@ static void test_profiles(void **state)
 	    {SYS_io_uring_setup, {0}, notify, notify},
 	    {SYS_seccomp, {0}, ERROR(EPERM), notify},
 	    {SYS_setuid, {0}, ERROR(EPERM), notify},
+	    {SYS_setfsuid, {0}, ERROR(EPERM), notify},
+	    {SYS_setfsgid, {0}, ERROR(EPERM), notify},
 	    {SYS_personality, {UINT32_MAX}, ERROR(EPERM), notify},
 	    {SYS_setns, {0}, notify, notify},
 	    {SYS_kill, {2}, allow, notify},
