@@ -161,6 +161,7 @@ int log_window_init(struct log_window *window, int fd, uint64_t peer_offset, siz
 	if (pages == MAP_FAILED)
 		return -errno;
 	*window = (struct log_window){.pages = pages, .before = before, .size = size};
+	madvise(pages, before + size, MADV_DONTDUMP);
 	/* EINVAL: older than Linux 5.14, where a shortage shows itself only when the log is written. */
 	if (madvise(pages, before + size, MADV_POPULATE_WRITE) < 0 && errno != EINVAL) {
 		result = -errno;

@@ -82,6 +82,21 @@ static void test_memfd_is_left_as_it_is(void **state)
 	fd_close(&memfd);
 }
 
+/* Where the host writes a dirty log is the plugin's memory, too. */
+static void test_log_window_is_in_no_dump(void **state)
+{
+	(void)state;
+	char flags[512];
+	struct log_window window;
+	int memfd = make_memfd(2 * PAGE, F_SEAL_SHRINK);
+	assert_int_equal(log_window_init(&window, memfd, PAGE - 8, 16), 0);
+	find_mapping_flags(flags, sizeof(flags));
+	assert_non_null(strstr(flags, " sh"));
+	assert_non_null(strstr(flags, " dd"));
+	log_window_fini(&window);
+	fd_close(&memfd);
+}
+
 /* What the plugin would do just after the host has seen the size of its file. */
 static int shrink_after_fstat(int fd, struct stat *out_status)
 {
@@ -162,9 +177,9 @@ static void test_bool_of_any_number(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-	    TEST(test_ends_cannot_be_reopened),      TEST(test_memfd_is_left_as_it_is),
-	    TEST(test_memfd_that_shrinks_meanwhile), cmocka_unit_test(test_pause_of_many),
-	    TEST(test_bool_of_any_number),
+	    TEST(test_ends_cannot_be_reopened),   TEST(test_memfd_is_left_as_it_is),
+	    TEST(test_log_window_is_in_no_dump),  TEST(test_memfd_that_shrinks_meanwhile),
+	    cmocka_unit_test(test_pause_of_many), TEST(test_bool_of_any_number),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
