@@ -247,7 +247,8 @@ void rig_init(struct rig *out_rig, int argc, char **argv)
 		printf("1..0 # SKIP %s\n", obstacle);
 		exit(0);
 	}
-	strcpy(rig->directory, "/tmp/plugvm-kill-XXXXXX");
+	const char *temporary = getenv("TMPDIR");
+	snprintf(rig->directory, sizeof(rig->directory), "%s/plugvm-kill-XXXXXX", temporary ? temporary : "/tmp");
 	if (!mkdtemp(rig->directory) || chdir(rig->directory) < 0)
 		err(1, "mkdtemp");
 	setenv("TMPDIR", rig->directory, 1);

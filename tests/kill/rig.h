@@ -21,8 +21,8 @@ struct rig {
 	bool as_user;
 	bool wants_all;
 	char plugvm[4096], actor[4096];
-	char policy[4096];  /* the default one, and children */
-	char directory[64]; /* the current one, and where a program would put its files, if it made some */
+	char policy[4096];    /* the default one, and children */
+	char directory[4096]; /* the current one, and where a program would put its files, if it made some */
 	char *mounts;
 };
 
