@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -53,10 +54,43 @@ static bool has_file(const struct libraries *libraries, const char *path)
 	return false;
 }
 
+/* May a user with this group, and no other, read a file or search a directory, by the mode? */
+static bool may_use(const char *path, const struct stat *user)
+{
+	struct stat status;
+	if (stat(path, &status) < 0)
+		return false;
+	mode_t wanted = S_ISDIR(status.st_mode) ? S_IXOTH : S_IROTH;
+	if (status.st_uid == user->st_uid)
+		wanted <<= 6;
+	else if (status.st_gid == user->st_gid)
+		wanted <<= 3;
+	return status.st_mode & wanted;
+}
+
+/*
+ * What an executable of root's names, root names. One of somebody else's must not show what only root can reach: so
+ * that its owner can open the file, by every directory on the way. `path` has no symlinks.
+ */
+static bool may_show(const struct libraries *libraries, char *path)
+{
+	const struct stat *owner = &libraries->owner;
+	if (geteuid() != 0 || owner->st_uid == 0)
+		return true;
+	bool may = may_use("/", owner);
+	for (char *slash = strchr(path + 1, '/'); slash && may; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		may = may_use(path, owner);
+		*slash = '/';
+	}
+	return may && may_use(path, owner);
+}
+
 static int add_file(struct libraries *libraries, const char *path)
 {
 	char resolved[PATH_MAX];
-	if (libraries->count == LIBRARIES_MAX || has_file(libraries, path) || !realpath(path, resolved))
+	if (libraries->count == LIBRARIES_MAX || has_file(libraries, path) || !realpath(path, resolved) ||
+	    !may_show(libraries, resolved))
 		return 0;
 	char *copy = strdup(path), *source = strdup(resolved);
 	if (!copy || !source) {
@@ -154,6 +188,8 @@ static int scan_object(struct libraries *libraries, const char *path)
 int libraries_find(const char *executable, struct libraries *out_libraries)
 {
 	*out_libraries = (struct libraries){.count = 0};
+	if (stat(executable, &out_libraries->owner) < 0)
+		return 0;
 	int result = scan_object(out_libraries, executable);
 	/* What it finds is appended, and its turn comes. */
 	for (size_t i = 0; i < out_libraries->count && result == 0; i++)

@@ -7,6 +7,7 @@
 #define PLUGVM_JAIL_LIBRARIES_H
 
 #include <stddef.h>
+#include <sys/stat.h>
 
 #define LIBRARIES_MAX 128
 
@@ -23,12 +24,13 @@ struct libraries {
 	 */
 	char *search_path;
 	size_t probed;
+	struct stat owner; /* of the executable */
 };
 
 /*
  * Collect them; libraries_fini() frees. Only files that are shared objects are taken, each by itself: the run path is
- * the plugin's word, and must not open a directory of the operator's to it. What cannot be read is left out. Returns 0
- * or -ENOMEM.
+ * the plugin's word, and must not open a directory of the operator's to it. What cannot be read is left out; for root,
+ * who can read all, what the owner of the executable cannot. Returns 0 or -ENOMEM.
  */
 int libraries_find(const char *executable, struct libraries *out_libraries);
 void libraries_fini(struct libraries *libraries);

@@ -143,6 +143,49 @@ static void test_link(void **state)
 	libraries_fini(&libraries);
 }
 
+static void expect_count(size_t count)
+{
+	struct libraries libraries;
+	find(&libraries);
+	assert_int_equal(libraries.count, count);
+	libraries_fini(&libraries);
+}
+
+/* Root can read everything; an executable of somebody else's must not have that shown. */
+static void test_owner(void **state)
+{
+	(void)state;
+	if (geteuid() != 0)
+		test_skip("only root starts what belongs to somebody else");
+	struct image program = make_image("$ORIGIN/lib", "a.so", DT_RUNPATH), a = make_image("", "", DT_RUNPATH);
+	write_bytes("program", &program, sizeof(program));
+	write_bytes("lib/a.so", &a, sizeof(a));
+	static const struct {
+		uid_t owner;
+		gid_t group;
+		mode_t top, directory, file;
+		size_t count;
+	} cases[] = {
+	    {54321, 54321, 0755, 0755, 0644, 1}, {54321, 54321, 0755, 0755, 0600, 0},
+	    {54321, 54321, 0755, 0700, 0644, 0}, {54321, 54321, 0700, 0755, 0644, 0},
+	    {54321, 54321, 0711, 0711, 0604, 1}, {54321, 0, 0750, 0750, 0640, 1},
+	    {54321, 0, 0705, 0755, 0644, 0},     {0, 0, 0700, 0700, 0600, 1},
+	};
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(chown(path_of("program"), cases[i].owner, cases[i].group), 0);
+		assert_int_equal(chmod(directory, cases[i].top), 0);
+		assert_int_equal(chmod(path_of("lib"), cases[i].directory), 0);
+		assert_int_equal(chmod(path_of("lib/a.so"), cases[i].file), 0);
+		expect_count(cases[i].count);
+	}
+	/* His own, where nobody else may look. */
+	assert_int_equal(chown(path_of("program"), 54321, 54321), 0);
+	assert_int_equal(chown(path_of("lib"), 54321, 54321), 0);
+	assert_int_equal(chown(path_of("lib/a.so"), 54321, 54321), 0);
+	assert_int_equal(chown(directory, 54321, 54321), 0);
+	expect_count(1);
+}
+
 /* Two that need each other. */
 static void test_circle(void **state)
 {
@@ -302,8 +345,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-	    TEST(test_found),         TEST(test_link),       TEST(test_circle),         TEST(test_not_a_library),
-	    TEST(test_hostile_files), TEST(test_not_opened), TEST(test_endless_search), TEST(test_none),
+	    TEST(test_found),      TEST(test_link),           TEST(test_owner),
+	    TEST(test_circle),     TEST(test_not_a_library),  TEST(test_hostile_files),
+	    TEST(test_not_opened), TEST(test_endless_search), TEST(test_none),
 	};
 	return cmocka_run_group_tests_name("jail_libraries", tests, NULL, NULL);
 }
