@@ -223,6 +223,49 @@ static void test_python(void **state)
 }
 
 /* What is in a prepared root is what the plugin sees. */
+/* Threads of a run-time part that makes them by itself, timers and collected memory; with cgo, by the C library. */
+#define GO_MAIN(more)                                                                            \
+	"import (\"fmt\"; \"runtime\"; \"sync\"; \"time\")\n"                                    \
+	"func main() {\n"                                                                        \
+	"	var group sync.WaitGroup\n"                                                            \
+	"	for i := 0; i < 100; i++ {\n"                                                          \
+	"		group.Add(1)\n"                                                                       \
+	"		go func() { runtime.LockOSThread(); time.Sleep(time.Millisecond); group.Done() }()\n" \
+	"	}\n"                                                                                   \
+	"	group.Wait()\n"                                                                        \
+	"	runtime.GC()\n"                                                                        \
+	"	fmt.Println(\"from Go\"" more ")\n"                                              \
+	"}\n"
+
+static void test_go(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *source, *output;
+	} kinds[] = {
+	    {"package main\n" GO_MAIN(""), "from Go\n"},
+	    {"package main\n// #include <unistd.h>\nimport \"C\"\n" GO_MAIN(", C.getpid()"), "from Go 2\n"}};
+	char directory[] = "/tmp/plugvm-XXXXXX", source[64], program[64], command[512];
+	if (system("go version >/dev/null 2>&1") != 0)
+		test_skip("there is no Go compiler");
+	assert_non_null(mkdtemp(directory));
+	snprintf(source, sizeof(source), "%s/plugin.go", directory);
+	snprintf(program, sizeof(program), "%s/plugin", directory);
+	for (int i = 0; i < 2; i++) {
+		write_file(source, kinds[i].source);
+		snprintf(command, sizeof(command),
+		         "cd %s && GO111MODULE=off GOFLAGS= GOPATH=$PWD/path GOCACHE=$PWD/cache CGO_ENABLED=%d "
+		         "go build -o plugin plugin.go",
+		         directory, i);
+		assert_int_equal(system(command), 0);
+		/* Each of the goroutines has a thread, and there may be only so many. */
+		expect(WORDS(RUN, "--limit", "pids=200", "--", program), kinds[i].output);
+		unlink(source);
+	}
+	snprintf(command, sizeof(command), "rm -r %s", directory);
+	assert_int_equal(system(command), 0);
+}
+
 static void test_prepared_root(void **state)
 {
 	(void)state;
@@ -276,13 +319,10 @@ static void test_under_a_debugger(void **state)
 int main(void)
 {
 	struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_static),
-	    cmocka_unit_test(test_dynamic_in_private_directory),
-	    cmocka_unit_test(test_python),
-	    cmocka_unit_test(test_root_of_one_user),
-	    cmocka_unit_test(test_root_of_few_users),
-	    cmocka_unit_test(test_prepared_root),
-	    cmocka_unit_test(test_under_a_debugger),
+	    cmocka_unit_test(test_static),           cmocka_unit_test(test_dynamic_in_private_directory),
+	    cmocka_unit_test(test_python),           cmocka_unit_test(test_go),
+	    cmocka_unit_test(test_root_of_one_user), cmocka_unit_test(test_root_of_few_users),
+	    cmocka_unit_test(test_prepared_root),    cmocka_unit_test(test_under_a_debugger),
 	};
 	return SYSTEM_MAIN("kinds", tests);
 }
