@@ -255,7 +255,10 @@ enum plugvm_jail_limit {
 	PLUGVM_LIMIT_PIDS,
 	/* Open fds of each process. By default 64, 4 for each vCPU and 2 for each possible event. */
 	PLUGVM_LIMIT_FDS,
-	/* CPU time, of all processes in the jail together: percent of one CPU. Needs a cgroup. */
+	/*
+	 * CPU time, of all processes in the jail together: percent of one CPU. Needs a cgroup. A struct plugvm_machine
+	 * works as much again for what the plugin asks; with a loop of one's own, dispatch so often as one likes.
+	 */
 	PLUGVM_LIMIT_CPU,
 	PLUGVM_LIMIT_COUNT /* how many there are */
 };

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,10 +18,12 @@
 #include "base/error.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "jail/jail.h"
 #include "jail/privileges.h"
 #include "kvm/kvm.h"
 
 #define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_S  UINT64_C(1000000000)
 
 /* A kick can come just between a vCPU's last look and KVM_RUN of an older kernel: so until it is done, again. */
 #define KICK_INTERVAL_MS 10
@@ -199,45 +200,60 @@ static bool plugin_is_awaited(const struct plugvm_machine *machine)
 	return machine->result.plugin.state == PLUGVM_PLUGIN_RUNNING && !gave_up;
 }
 
-/* Returns for how many milliseconds nothing is due by itself; -1: for ever. */
-static int time_to_sleep(const struct plugvm_machine *machine)
+/* Returns when something is due by itself, by clock_ns(); UINT64_MAX: nothing is. */
+static uint64_t next_due_ns(const struct plugvm_machine *machine)
 {
 	uint64_t due_ns = UINT64_MAX;
-	uint64_t now = clock_ns();
 	if (machine->stopping) {
 		if (!all_vcpus_done(machine))
-			due_ns = now + KICK_INTERVAL_MS * NS_PER_MS;
+			due_ns = clock_ns() + KICK_INTERVAL_MS * NS_PER_MS;
 		uint64_t plugin_ns = machine->killed ? machine->give_up_ns : machine->kill_ns;
 		if (plugin_is_awaited(machine) && plugin_ns < due_ns)
 			due_ns = plugin_ns;
 	} else if (machine->start_ns && !plugvm_plugin_is_started(machine->plugin)) {
 		due_ns = machine->start_ns;
 	}
-	if (due_ns == UINT64_MAX)
-		return -1;
-	uint64_t left_ms = due_ns <= now ? 0 : (due_ns - now) / NS_PER_MS + 1;
-	return left_ms < INT_MAX ? (int)left_ms : INT_MAX;
+	return due_ns;
+}
+
+/* Wait until something can be done. Meanwhile a plugin whose share is used up is not heard. */
+static void await_events(struct plugvm_machine *machine)
+{
+	bool plugin_runs = machine->result.plugin.state == PLUGVM_PLUGIN_RUNNING;
+	uint64_t due_ns = next_due_ns(machine);
+	uint64_t now_ns = clock_ns();
+	bool rests = plugin_runs && pace_next_ns(&machine->pace) > now_ns;
+	if (rests && pace_next_ns(&machine->pace) < due_ns)
+		due_ns = pace_next_ns(&machine->pace);
+	struct pollfd fds[] = {
+	    {.fd = machine->stop_event, .events = POLLIN},
+	    {.fd = machine->vcpu_event, .events = POLLIN},
+	    {.fd = plugin_runs && !rests ? plugvm_plugin_poll_fd(machine->plugin) : -1, .events = POLLIN},
+	    {.fd = rests ? -1 : machine->plugin_log.fd, .events = POLLIN},
+	    /* A process that has exited stays readable. */
+	    {.fd = plugin_runs ? plugvm_plugin_pidfd(machine->plugin) : -1, .events = POLLIN},
+	    {.fd = plugin_runs ? plugin_lifeline(machine->plugin) : -1, .events = POLLIN},
+	};
+	uint64_t left_ns = due_ns > now_ns ? due_ns - now_ns : 0;
+	struct timespec left = {.tv_sec = (time_t)(left_ns / NS_PER_S), .tv_nsec = (long)(left_ns % NS_PER_S)};
+	ppoll(fds, sizeof(fds) / sizeof(fds[0]), due_ns == UINT64_MAX ? NULL : &left, NULL);
 }
 
 static void machine_loop(struct plugvm_machine *machine)
 {
 	while (plugin_is_awaited(machine) || !all_vcpus_done(machine)) {
-		bool plugin_runs = machine->result.plugin.state == PLUGVM_PLUGIN_RUNNING;
-		struct pollfd fds[] = {
-		    {.fd = machine->stop_event, .events = POLLIN},
-		    {.fd = machine->vcpu_event, .events = POLLIN},
-		    {.fd = plugin_runs ? plugvm_plugin_poll_fd(machine->plugin) : -1, .events = POLLIN},
-		    {.fd = machine->plugin_log.fd, .events = POLLIN},
-		    /* A process that has exited stays readable. */
-		    {.fd = plugin_runs ? plugvm_plugin_pidfd(machine->plugin) : -1, .events = POLLIN},
-		    {.fd = plugin_runs ? plugin_lifeline(machine->plugin) : -1, .events = POLLIN},
-		};
-		poll(fds, sizeof(fds) / sizeof(fds[0]), time_to_sleep(machine));
+		await_events(machine);
 
+		uint64_t begin_ns = clock_ns();
+		bool serves = begin_ns >= pace_next_ns(&machine->pace);
+		if (serves)
+			plugin_log_drain(&machine->plugin_log);
 		/* The plugin's exit before what follows from it. */
-		plugin_log_drain(&machine->plugin_log);
 		take_plugin_exit(machine);
-		take_requests(machine);
+		if (serves) {
+			take_requests(machine);
+			pace_spend(&machine->pace, begin_ns, clock_ns());
+		}
 		take_vcpu_ends(machine);
 		take_stop(machine);
 		take_deadlines(machine);
@@ -317,6 +333,7 @@ static int start_plugin(struct plugvm_machine *machine, struct plugvm_error *out
 	    .log = on_log,
 	    .context = machine,
 	};
+	machine->pace.percent = config->jail ? config->jail->limits[PLUGVM_LIMIT_CPU] : 0;
 	result = plugin_new(&plugin_config, config->measure, &machine->plugin, out_error);
 	if (result == 0 && config->drop_privileges)
 		result = drop_privileges(machine, out_error);

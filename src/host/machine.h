@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "host/exits.h"
+#include "host/pace.h"
 #include "host/plugin.h"
 #include "host/plugin_log.h"
 
@@ -40,6 +41,7 @@ struct plugvm_machine {
 	struct plugvm_vm *vm;
 	struct plugvm_plugin *plugin;
 	struct plugin_log plugin_log;
+	struct pace pace;
 
 	struct machine_vcpu *vcpus;
 	struct init_barrier barrier;

@@ -42,7 +42,7 @@ class Case:
     memory_kib: int = MEMORY_KIB
     lasts: float = 0
     root_only: bool = False
-    host_works: bool = False  # what it asks keeps its host's main thread busy, which no control group limits
+    spins: bool = False  # its guest keeps a processor busy
     before: object = None
     popen: dict = field(default_factory=dict)
     seconds: float = 1
@@ -54,6 +54,12 @@ def lives(number, name, what, *warnings, **more):
 
 def flood(number, name, what, *warnings, **more):
     return Case(name, number, what, kind="flood", warnings=warnings, **more)
+
+
+def burns(spins):
+    """The yardstick of a flood: a plugin that asks for nothing, and uses up the time that it may have."""
+    name = "burn-spinning" if spins else "burn-held"
+    return Case(name, [], "a busy loop", kind="flood", spins=spins)
 
 
 def ends(number, name, what, status, end_line, **more):
@@ -158,20 +164,20 @@ def CASES(seed, many):
         broke([25], "async-answers", "answers to a queue", "resumed a vCPU that was running"),
         lives([26], "eventfds-full", "eventfds at 2^64-2: io, irq, shutdown", keeps_fds=2),
         flood([], "request-flood", "requests without end"),
-        flood([], "unread-flood", "requests on 20 connections, unread", may_warn=(UNREAD,), host_works=True),
-        flood([], "connection-flood", "connections made and closed", host_works=True),
+        flood([], "unread-flood", "requests on 20 connections, unread", may_warn=(UNREAD,)),
+        flood([], "connection-flood", "connections made and closed"),
         flood([], "slow-requests", "16 GiB mapped and unmapped", memory_kib=65536),
         flood([], "log-flood", "connections that each cost a line", DECODE, may_warn=(LEFT_OUT,)),
         flood([], "stderr-lines", "lines to stderr without end", may_warn=(PLUGIN_LEFT_OUT,), speaks=True),
         flood([], "stderr-endless-line", "a line without end", may_warn=(PLUGIN_LEFT_OUT,), speaks=True),
         flood([], "stderr-ansi", "control bytes for the terminal", may_warn=(PLUGIN_LEFT_OUT,), speaks=True),
-        flood([], "pause-storm", "pauses and requests without end"),
+        flood([], "pause-storm", "pauses and requests without end", spins=True),
         flood([], "exit-storm", "exits without end"),
-        flood([], "racing-connections", "three threads make and destroy the same objects"),
+        flood([], "racing-connections", "three threads make and destroy the same objects", spins=True),
     ]
     processes = [
         lives([27], "ignores-shutdown", "a plugin that ignores everything"),
-        flood([27], "stops-itself", "SIGSTOP"),
+        flood([27], "stops-itself", "SIGSTOP", spins=True),
         lives([27], "thread-bomb", "threads without end, fork", memory_kib=65536),
         lives([27], "fork-bomb", "200 processes; in the jail there is no fork", jailed=False, arguments=("200",)),
         lives([28], "high-bits", "arguments with the high 32 bits set; clone3"),

@@ -120,6 +120,13 @@ static void unread_flood_on_all(void)
 	}
 }
 
+/* What needs no host: as much time as it may have. */
+static void burn(void)
+{
+	for (;;)
+		;
+}
+
 static void connection_flood(void)
 {
 	for (;;) {
@@ -385,12 +392,14 @@ static void pipe_size(void)
 
 const struct hostile_case flood_cases[] = {
     {"never-reads", SET_UP, never_reads},
-    {"never-reads-flood", SPINNING, never_reads_for_ever},
+    {"never-reads-flood", HELD, never_reads_for_ever},
     {"channel-full", AT_INIT, channel_full},
     {"requests-full", SET_UP, requests_full},
     {"replies-full", HELD, replies_full},
-    {"request-flood", SPINNING, request_flood},
-    {"unread-flood", SPINNING, unread_flood_on_all},
+    {"request-flood", HELD, request_flood},
+    {"burn-held", HELD, burn},
+    {"burn-spinning", SPINNING, burn},
+    {"unread-flood", HELD, unread_flood_on_all},
     {"connection-flood", SET_UP, connection_flood},
     {"slow-requests", AT_INIT, slow_requests},
     {"log-flood", SET_UP, log_flood},

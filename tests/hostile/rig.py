@@ -17,6 +17,9 @@ DEADLINE_S = 30  # for what must come at all, on a loaded machine
 STOP_S = 1.0  # from SIGTERM to the end of the host
 GRACE_MS = 50
 LOG_BURST, LOG_PER_SECOND = 2 * 2000, 2 * 200  # twice src/wire/limits.h: two sources of lines
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+HOST_SHARE = 0.65  # of half a CPU, by ticks of 10 ms
+HALF_CPU = ["--limit", "cpu=50%"]  # of a plugin that floods, and of its host's main thread
 MEMORY_KIB = 6 * 1024  # by which the host's own memory may grow
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -135,6 +138,15 @@ def ticks_of(pid):
         return 0
 
 
+def main_ticks(pid):
+    """Return the processor time of a process's main thread."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return sum(int(word) for word in file.read().rsplit(")", 1)[1].split()[11:13])
+    except OSError:
+        return 0
+
+
 class Others:
     """What else the machine does: processor time that is neither ours nor that of what we have started."""
 
@@ -150,48 +162,7 @@ class Others:
     def share(self):
         """Return how many processors they used since."""
         seconds = time.monotonic() - self.began
-        return (self.measure() - self.ticks) / os.sysconf("SC_CLK_TCK") / seconds
-
-
-class HalfCpu:
-    """A control group of half a CPU for the processes of plugins. What is put in it goes with its plugin."""
-
-    def __init__(self):
-        self.path = None
-        name = f"plugvm-hostile-suite-{os.getpid()}"
-        for root, file, text in (
-            ("/sys/fs/cgroup/cpu", "cpu.cfs_quota_us", "50000"),
-            ("/sys/fs/cgroup", "cpu.max", "50000 100000"),
-        ):
-            path = os.path.join(root, name)
-            try:
-                os.mkdir(path)
-            except OSError:
-                continue
-            try:
-                with open(os.path.join(path, file), "w", encoding="utf-8") as control:
-                    control.write(text)
-                self.path = path
-                return
-            except OSError:
-                os.rmdir(path)
-
-    def add(self, pids):
-        for pid in pids:
-            try:
-                with open(os.path.join(self.path, "cgroup.procs"), "w", encoding="utf-8") as file:
-                    file.write(str(pid))
-            except OSError:
-                pass  # it has ended
-
-    def free(self):
-        until = time.monotonic() + 5
-        while self.path and time.monotonic() < until:
-            try:
-                os.rmdir(self.path)
-                self.path = None
-            except OSError:
-                time.sleep(0.02)
+        return (self.measure() - self.ticks) / TICKS_PER_S / seconds
 
 
 class Canary:
@@ -330,8 +301,6 @@ class Run:
             self.await_end()
             return
         fds, memory = host_fds(pid), host_memory(pid)
-        if case.kind == "flood" and self.rig.half_cpu and self.rig.half_cpu.path:
-            self.rig.half_cpu.add(descendants(pid))
         if case.before:
             case.before(self)
         self.go_on()
@@ -340,11 +309,14 @@ class Run:
             return
         if case.kind == "flood":
             begin = time.monotonic() + 0.1
-            others = Others()
+            others, ticks, began = Others(), main_ticks(pid), time.monotonic()
             while time.monotonic() < begin + case.seconds and self.process.poll() is None:
                 self.pump(0.02)
             self.window = (begin, time.monotonic())
             self.others = others.share()
+            share = (main_ticks(pid) - ticks) / TICKS_PER_S / (time.monotonic() - began)
+            if self.rig.canary and share > HOST_SHARE:
+                self.complain(f"the host's main thread had {share:.2f} of a CPU")
             if self.process.poll() is not None:
                 self.complain("the host ended by itself")
         else:
@@ -454,7 +426,6 @@ class Rig:
         self.temporary = os.path.join(directory, "tmp")
         os.mkdir(self.logs)
         os.mkdir(self.temporary)
-        self.half_cpu = None
         self.canary = None
 
     def world(self):
@@ -470,6 +441,8 @@ class Rig:
         out += ["--jail", "default"] if case.jailed else ["--disable-sandbox"]
         if not case.quiet:
             out += ["--stdin", "inherit", "--stdout", "inherit"]
+        if case.kind == "flood" and self.canary:
+            out += HALF_CPU
         out += case.options
         if case.python:
             folder = os.path.dirname(os.path.abspath(__file__))
@@ -479,6 +452,11 @@ class Rig:
             script = os.path.join(folder, "plugin.py")
             return [*out, "--", "/usr/bin/python3", "-B", "-I", script, self.peer, case.plugin_case or case.name, *case.arguments]
         return [*out, "--", self.plugin, case.plugin_case or case.name, *case.arguments]
+
+    def can_limit_cpu(self):
+        """Is there a control group for a share of CPU time?"""
+        command = [self.plugvm, "run", *(["--kvm-device", self.kvm] if self.kvm else []), *HALF_CPU, "--", "/bin/true"]
+        return subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
 
     def start_canary(self):
         path = os.path.join(self.logs, "canary")

@@ -17,7 +17,7 @@ import time
 
 import faults
 import rig as rigs
-from cases import CASES
+from cases import CASES, burns
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 from tap import Tap  # noqa: E402
@@ -30,11 +30,11 @@ ATTEMPTS = 3
 SLOW_SECONDS = 2
 # More than every quota; a longer run asks more often.
 MANY, MANY_LONG, LONG_SECONDS = 17000, 100000, 5
-# The factor is judged where the machine is quiet: with little latency alone, and with few processors used by others. They
-# use them by slices of some ms, so that a factor says nothing; then the other bound holds.
+# The latency is judged where the machine is quiet: with little of it alone, and with few processors used by others, who use
+# them by slices of some ms. Elsewhere a bound holds.
 QUIET_US, QUIET_SHARE, BUSY_US = 1000, 0.2, 50000
-# Below this a factor says nothing either: it is less than one slice of the scheduler.
-SLICE_US = 1000
+# What a busy loop costs the VM beside it varies by this much from one run to the next: it comes in ticks of the scheduler.
+BURN_FACTOR = 1.5
 
 
 def documented():
@@ -50,41 +50,71 @@ def documented():
     return found
 
 
-def check_latency(rig, run, case):
-    """Compare the canary's latency during the attack with that without it. Returns (is it well, its p99 in us, text), or None."""
-    canary = rig.canary
-    if not canary or not run.window:
-        return None
-    beside = canary.p99(*run.window)
-    # What the machine does by itself belongs to both sides: the worse of just before and of usual.
-    alone = max(canary.alone[-1:] + sorted(canary.alone)[len(canary.alone) // 2 :][:1], default=QUIET_US)
-    if beside is None:
-        return False, 0, "too few exits"
-    most = BUSY_US if run.case.host_works else max(LATENCY_FACTOR * alone, SLICE_US)
-    return beside <= most, beside, f"p99 {beside:.0f} us beside it, {alone:.0f} us alone"
+class Watch:
+    """What a flood does to the latency of the VM beside it, against none and against a busy loop of the same share."""
+
+    def __init__(self, rig):
+        self.rig, self.beside_burn = rig, {}
+
+    def alone(self):
+        """Returns a p99 in us: the worse of just before and of usual, since what the machine does by itself is no flood's."""
+        figures = self.rig.canary.alone
+        return max(figures[-1:] + sorted(figures)[len(figures) // 2 :][:1], default=QUIET_US)
+
+    def beside(self, run):
+        return self.rig.canary.p99(*run.window) if run.window else None
+
+    def burn(self, spins, seconds):
+        case = burns(spins)
+        case.seconds = seconds
+        run = rigs.Run(self.rig, case)
+        problems = run.execute()
+        self.beside_burn[spins] = self.beside(run) or 0
+        return problems
+
+    def is_quiet(self, run):
+        return max(self.rig.canary.alone[-1:], default=BUSY_US) <= QUIET_US and run.others <= QUIET_SHARE
+
+    def judge(self, case, run):
+        """Returns what is wrong with it, and prints the figures."""
+        beside, alone = self.beside(run), self.alone()
+        if beside is None:
+            return ["too few exits of the VM beside it"]
+        text = f"p99 {beside:.0f} us beside it, {alone:.0f} us alone"
+        most = LATENCY_FACTOR * alone
+        if case.spins in self.beside_burn:
+            text += f", {self.beside_burn[case.spins]:.0f} us beside a busy loop"
+            most = max(most, BURN_FACTOR * self.beside_burn[case.spins])
+        print(f"# {case.name}: {text}; stopped in {1000 * (run.stop_s or 0):.0f} ms")
+        if beside <= most:
+            return []
+        return [f"the VM beside it was slower: {text}"]
+
+
+def run_flood(rig, case):
+    """Run it, and again with the busy loop before it, and longer, if only the VM beside it was slow."""
+    watch = Watch(rig)
+    for attempt in range(ATTEMPTS):
+        rig.canary.watch_alone(ALONE_SECONDS * (1 + attempt))
+        problems = watch.burn(case.spins, case.seconds) if attempt > 0 else []
+        run = rigs.Run(rig, case)
+        problems += run.execute()
+        slow = watch.judge(case, run) if not problems else []
+        if problems or not slow:
+            return problems
+        if attempt > 0 and not watch.is_quiet(run):
+            print(f"# {case.name}: the latency is not judged: others use {run.others:.1f} processors")
+            if watch.beside(run) is not None and watch.beside(run) <= BUSY_US:
+                return []
+        case.seconds *= 2
+    return slow
 
 
 def run_case(rig, case, seconds):
-    """Run it, and again if only the canary was slow."""
     case.seconds = seconds
-    for attempt in range(ATTEMPTS):
-        if case.kind == "flood" and rig.canary:
-            rig.canary.watch_alone(ALONE_SECONDS * (1 + attempt))
-        run = rigs.Run(rig, case)
-        problems = run.execute()
-        latency = check_latency(rig, run, case)
-        if latency is None:
-            return problems
-        is_well, beside, text = latency
-        print(f"# {case.name}: {text}; stopped in {1000 * (run.stop_s or 0):.0f} ms")
-        if problems or is_well:
-            return problems
-        if max(rig.canary.alone[-1:], default=BUSY_US) > QUIET_US or run.others > QUIET_SHARE:
-            print(f"# {case.name}: the factor is not judged: others use {run.others:.1f} processors")
-            if beside < BUSY_US:
-                return []
-        case.seconds *= 2
-    return [f"the VM beside it was slower: {text}"]
+    if case.kind == "flood" and rig.canary:
+        return run_flood(rig, case)
+    return rigs.Run(rig, case).execute()
 
 
 def become_ordinary(directory, plugin):
@@ -120,8 +150,7 @@ def run_all(tap, arguments, directory):
     ran = {}
     try:
         if os.geteuid() == 0 and any(case.kind == "flood" for case in chosen):
-            rig.half_cpu = rigs.HalfCpu()
-            if rig.half_cpu.path:
+            if rig.can_limit_cpu():
                 rig.start_canary()
                 rig.canary.watch_alone(1.0)
             else:
@@ -136,10 +165,11 @@ def run_all(tap, arguments, directory):
             tap.check(f"{name}: {what}", problems)
             ran[name] = numbers
         if rig.canary:
-            tap.check("the VM beside them lived through it all", [] if rig.canary.stop() == 143 else ["it ended"])
+            canary, rig.canary = rig.canary, None
+            tap.check("the VM beside them lived through it all", [] if canary.stop() == 143 else ["it ended"])
     finally:
-        if rig.half_cpu:
-            rig.half_cpu.free()
+        if rig.canary:
+            rig.canary.stop()
     if not arguments.only and not arguments.user:
         check_list(tap, ran)
 
