@@ -33,11 +33,11 @@ static bool is_in_system(const char *path)
 	return false;
 }
 
-/* Read what a file wants, if it is one that a loader would map. */
-static bool read_object(const char *path, struct elf_wants *out_wants)
+/* Read what a file wants, if it is one that a loader would map, and of the same file whose it is, if that is asked. */
+static bool read_object(const char *path, struct elf_wants *out_wants, struct stat *out_owner)
 {
 	FD_AUTO fd = elf_open(path);
-	if (fd < 0)
+	if (fd < 0 || (out_owner && fstat(fd, out_owner) < 0))
 		return false;
 	if (elf_read(fd, out_wants) == 0)
 		return true;
@@ -149,7 +149,7 @@ static int find_needed(struct libraries *libraries, const char *name, const char
 		if (length < PATH_MAX && expand(element, length, origin, directory) && !is_in_system(directory) &&
 		    !strpbrk(directory, ":;") &&
 		    (size_t)snprintf(path, sizeof(path), "%s/%s", directory, name) < sizeof(path) &&
-		    read_object(path, &wants)) {
+		    read_object(path, &wants, NULL)) {
 			bool fits = wants.is_shared_object;
 			elf_fini(&wants);
 			if (fits)
@@ -162,11 +162,11 @@ static int find_needed(struct libraries *libraries, const char *name, const char
 }
 
 /* Add what one object needs. */
-static int scan_object(struct libraries *libraries, const char *path)
+static int scan_object(struct libraries *libraries, const char *path, struct stat *out_owner)
 {
 	struct elf_wants wants;
 	char origin[PATH_MAX];
-	if (!realpath(path, origin) || !read_object(path, &wants))
+	if (!realpath(path, origin) || !read_object(path, &wants, out_owner))
 		return 0;
 	*strrchr(origin, '/') = '\0';
 	int result = 0;
@@ -175,7 +175,7 @@ static int scan_object(struct libraries *libraries, const char *path)
 	/* A loader from elsewhere, of another C library. */
 	if (result == 0 && wants.interpreter[0] == '/' && !is_in_system(wants.interpreter)) {
 		struct elf_wants loader;
-		if (read_object(wants.interpreter, &loader)) {
+		if (read_object(wants.interpreter, &loader, NULL)) {
 			bool fits = loader.is_shared_object;
 			elf_fini(&loader);
 			result = fits ? add_file(libraries, wants.interpreter) : 0;
@@ -188,12 +188,10 @@ static int scan_object(struct libraries *libraries, const char *path)
 int libraries_find(const char *executable, struct libraries *out_libraries)
 {
 	*out_libraries = (struct libraries){.count = 0};
-	if (stat(executable, &out_libraries->owner) < 0)
-		return 0;
-	int result = scan_object(out_libraries, executable);
+	int result = scan_object(out_libraries, executable, &out_libraries->owner);
 	/* What it finds is appended, and its turn comes. */
 	for (size_t i = 0; i < out_libraries->count && result == 0; i++)
-		result = scan_object(out_libraries, out_libraries->files[i]);
+		result = scan_object(out_libraries, out_libraries->files[i], NULL);
 	return result;
 }
 
