@@ -46,8 +46,11 @@ static const char *check_end(const struct point *point, const struct outcome *ou
 		           ? NULL
 		           : "the signal is not named";
 	/* A jail that was not complete, or whose init could not say any more that the plugin has just been executed. */
-	if (outcome->status == STATUS_JAIL && (point->victim == VICTIM_INIT || !says(outcome, "began\n")))
+	if (outcome->status == STATUS_JAIL && !says(outcome, "began\n"))
 		return says(outcome, "plugvm: the jail: ") ? NULL : "the jail's failure is not named";
+	if (outcome->status == STATUS_JAIL && point->victim == VICTIM_INIT)
+		return says(outcome, "plugvm: the jail: the helper ended without a word") ? NULL
+		                                                                          : "it is told otherwise";
 	return "the status is another one";
 }
 
