@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/options.h"
@@ -72,22 +73,41 @@ struct output {
 	int fd;           /* the text and a zero byte go out, an errno or 0 comes back */
 };
 
-/* Write beside the place, and then there: a policy is whole or not there. Returns a positive errno. */
-static int write_file(const char *path, const char *text)
+/* Returns a positive errno; then there may be a part of it. */
+static int write_in_place(const char *path, const char *text)
 {
-	char *new_path = NULL;
-	if (asprintf(&new_path, "%s.new", path) < 0)
-		return ENOMEM;
-	FILE *file = fopen(new_path, "we");
+	FILE *file = fopen(path, "we");
 	bool is_written = file && fputs(text, file) >= 0 && fflush(file) == 0;
 	int code = is_written ? 0 : errno;
 	if (file && fclose(file) != 0 && code == 0)
 		code = errno;
+	return code;
+}
+
+/* Write beside the place, and then there: a policy is whole or not there. Returns a positive errno. */
+static int write_beside(const char *path, const char *text)
+{
+	char *new_path = NULL;
+	if (asprintf(&new_path, "%s.new", path) < 0)
+		return ENOMEM;
+	int code = write_in_place(new_path, text);
 	if (code == 0 && rename(new_path, path) < 0)
 		code = errno;
-	if (code != 0 && file)
+	if (code != 0)
 		unlink(new_path);
 	free(new_path);
+	return code;
+}
+
+/* Where links lead. What is there and is no plain file, a device or a pipe say, is not replaced. Returns a positive errno. */
+static int write_file(const char *path, const char *text)
+{
+	struct stat status;
+	char *target = realpath(path, NULL);
+	const char *place = target ? target : path;
+	bool is_special = stat(place, &status) == 0 && !S_ISREG(status.st_mode);
+	int code = is_special ? write_in_place(place, text) : write_beside(place, text);
+	free(target);
 	return code;
 }
 
