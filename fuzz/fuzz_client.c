@@ -21,7 +21,8 @@
 #include "plugin/vcpu.h"
 #include "wire/limits.h"
 
-#define CHUNK_SIZE  0x1f /* bytes, or units of 4 KiB of zeros with CHUNK_LARGE */
+#define CHUNK_SIZE \
+	0x1f /* bytes, or units of 4 KiB of zeros with CHUNK_LARGE; with 0x1f bytes, the next byte is added */
 #define CHUNK_LARGE 0x20
 #define CHUNK_CUT   0x40 /* the packet was longer */
 #define CHUNK_FDS   0x80 /* a channel: fds came. A connection: a byte follows that says how many */
@@ -100,6 +101,8 @@ static size_t take_chunk(uint8_t flags, struct iovec *room)
 {
 	size_t size = flags & CHUNK_SIZE;
 	bool is_large = flags & CHUNK_LARGE;
+	if (size == CHUNK_SIZE && !is_large)
+		size += input_byte(&host);
 	size = is_large ? size << 12 : size < host.size ? size : host.size;
 	if (size > room->iov_len)
 		size = room->iov_len;

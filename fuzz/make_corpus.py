@@ -331,35 +331,118 @@ def objects_seeds():
     }
 
 
+def chunk(data, flags=0):
+    """What the host sends at once: up to 286 bytes. CHUNK_SIZE is a byte more, if all its bits are set."""
+    size = min(len(data), 31)
+    return bytes([flags | size]) + (bytes([len(data) - size]) if size == 31 else b"") + data
+
+
 def chunks(*parts):
-    """What the host sends on a channel, in chunks of up to 31 bytes."""
+    """What the host sends on a channel."""
     data = b"".join(parts)
-    return b"".join(bytes([len(data[at : at + 31])]) + data[at : at + 31] for at in range(0, len(data), 31))
+    return b"".join(chunk(data[at : at + 286]) for at in range(0, len(data), 286))
+
+
+# The numbers of the target's calls.
+CHANNEL, VCPU, CONNECTION = range(3)
+GET_REGS, GET_SREGS, GET_MSRS, GET_HYPERV, GET_XSAVE, TRANSLATE, GET_FPU = 4, 6, 7, 8, 9, 10, 11
+FETCH_FDS, FEATURES, GET_CPUID, GET_MSR_LIST, GET_NET, GET_PIC, DIRTY_LOG = range(1, 8)
+# Loops and copies are of so many kinds of turns.
+COUNTS = (*range(10), 15, 16, 17)
+
+
+def client_replies():
+    """What a vCPU's calls are answered with, by the call: lengths and counts that fit, and those that are just wrong."""
+    state = lambda size: wire.member(4, wire.blob(1, bytes(size)))
+    yield from ((GET_REGS, f"regs_{size}", state(size)) for size in (143, 144, 145))
+    yield from ((GET_SREGS, f"sregs_{size}", state(size)) for size in (311, 312, 313))
+    yield from ((GET_FPU, f"fpu_{size}", state(size)) for size in (415, 416, 417))
+    for count in COUNTS:
+        entries = [wire.member(1, wire.number(1, n), wire.number(2, n % 2), wire.number(3, n)) for n in range(count)]
+        yield GET_MSRS, f"msrs_{count}", wire.member(6, wire.packed(1, range(count)))
+        yield GET_HYPERV, f"hyperv_{count}", wire.member(9, *entries)
+    yield from ((GET_XSAVE, f"xsave_{size}", wire.member(102, wire.blob(1, bytes(size)))) for size in (0, 1, 63, 64, 65))
+    yield TRANSLATE, "translate", wire.member(108, wire.number(1, 1 << 40), *[wire.number(n, 1) for n in (2, 3, 4)])
+
+
+def client_events():
+    for count in COUNTS:
+        data = wire.packed(2, [1 << 63] * count)
+        yield f"internal_error_{count}", wire.member(150, wire.member(7, wire.number(1, 3), data))
+        io = lambda *more: wire.member(2, wire.member(2, wire.number(1, 1), *more))
+        yield f"read_{count}", io(wire.blob(5, bytes(count)))
+        yield f"write_{count}", io(wire.number(3, 1), wire.blob(5, bytes(count)))
+    registers = [wire.blob(field, bytes(size)) for field, size in ((6, 144), (7, 312), (8, 128))]
+    for kept in range(8):
+        yield f"registers_{kept}", io(wire.blob(5, b"1"), *[blob for n, blob in enumerate(registers) if kept >> n & 1])
+    yield "page", io(wire.blob(5, bytes(4096)))
+    yield "more_than_a_page", io(wire.blob(5, bytes(4097)))
+
+
+def client_responses():
+    """What a connection's calls are answered with: call, name, message, number of fds."""
+    for count in COUNTS:
+        entries = [wire.member(1, wire.number(1, n), wire.number(2, n % 2), wire.number(3, n)) for n in range(count)]
+        yield GET_CPUID, f"cpuid_{count}", wire.member(203, wire.blob(1, bytes(40 * count)))
+        yield GET_CPUID, f"cpuid_{count}_more", wire.member(203, wire.blob(1, bytes(40 * count + 1)))
+        yield GET_CPUID, f"cpuid_baseline_{count}", wire.member(7, *entries)
+        yield GET_MSR_LIST, f"msr_list_{count}", wire.member(9, wire.packed(1, range(count)))
+        yield DIRTY_LOG, f"dirty_log_{count}", wire.member(101, wire.blob(1, bytes(count)))
+        yield GET_PIC, f"pic_{count}", wire.member(14, wire.blob(1, bytes(count)))
+    for n, missing in enumerate((0, 1, 5, 7)):
+        numbers = [wire.number(field, 2) for field in range(1, 16) if field != missing]
+        yield FEATURES, f"features_{n}", wire.member(200, *numbers)
+    yield FEATURES, "features_no_version", wire.member(200, *[wire.number(field, 2) for field in range(4, 16)])
+    yield FEATURES, "features_vcpus", wire.member(200, *[wire.number(field, 2000) for field in range(1, 16)])
 
 
 def client_seeds():
-    channel, vcpu, connection = range(3)
     events, main = golden("VcpuResponse"), golden("MainResponse")
-    seeds = {f"event_{name}": bytes([vcpu, 0]) + chunks(data) + bytes([2]) for name, data in events.items()}
-    seeds.update({f"frame_{name}": bytes([channel, n % 2]) + chunks(data) for n, (name, data) in enumerate(events.items())})
-    replies = {"get_state": 4, "get_msrs": 7, "get_hyperv": 8, "get_ext_state": 9, "translate": 10}
+    seeds = {f"event_{name}": bytes([VCPU, 0]) + chunks(data) + bytes([2]) for name, data in events.items()}
+    seeds.update({f"frame_{name}": bytes([CHANNEL, n % 2]) + chunks(data) for n, (name, data) in enumerate(events.items())})
+    frame = lambda data: wire.varint(len(data)) + data
+    for name, data in client_events():
+        seeds[f"event_{name}"] = bytes([VCPU, 0]) + chunks(frame(data)) + bytes([2])
+    replies = {"get_state": GET_REGS, "get_msrs": GET_MSRS, "get_hyperv": GET_HYPERV, "get_ext_state": GET_XSAVE, "translate": TRANSLATE}
     for name, data in events.items():
         for start, call in replies.items():
             if name.startswith(start):
-                seeds[f"reply_{name}"] = bytes([vcpu, 0]) + chunks(events["init"]) + bytes([call]) + chunks(data)
-    calls = {"features": 2, "get_supported_cpuid": 3, "get_msr_index_list": 4, "get_net_config": 5, "get_state": 6, "dirty_log": 7}
+                seeds[f"reply_{name}"] = bytes([VCPU, 0]) + chunks(events["init"]) + bytes([call]) + chunks(data)
+    for call, name, data in client_replies():
+        seeds[f"reply_{name}"] = bytes([VCPU, 0]) + chunks(events["init"]) + bytes([call]) + chunks(frame(data))
+    seeds.update(client_connection_seeds(main))
+    return seeds
+
+
+def client_connection_seeds(main):
+    seeds = {}
+    calls = {
+        "features": FEATURES, "get_supported_cpuid": GET_CPUID, "get_cpuid": GET_CPUID, "get_msr_index_list": GET_MSR_LIST,
+        "get_net_config": GET_NET, "get_state": GET_PIC, "dirty_log": DIRTY_LOG,
+    }  # fmt: skip
     for name, data in main.items():
+        if len(data) > 286:
+            continue
         for start, call in calls.items():
-            if name.startswith(start) and len(data) < 32:
-                fds = bytes([0x80 | len(data), 1]) if call == 5 else bytes([len(data)])
-                seeds[f"response_{name}"] = bytes([connection, call, 0]) + fds + data
-        if data[0] & 7 == 2 and len(data) < 32:
+            if name.startswith(start):
+                seeds[f"response_{name}"] = bytes([CONNECTION, call, 0]) + with_fds(data, int(call == GET_NET))
+        if data[0] & 7 == 2:
             member = data[0] >> 3 if data[0] < 128 else (data[0] & 127 | data[1] << 7) >> 3
             request = member - 1 if member < 101 else member
             for fds in range(3):
-                sent = bytes([0x80 | len(data), fds]) if fds else bytes([len(data)])
-                seeds[f"call_{name}_{fds}"] = bytes([connection, fds << 6, request]) + sent + data
+                seeds[f"call_{name}_{fds}"] = bytes([CONNECTION, fds << 6, request]) + with_fds(data, fds)
+    for call, name, data in client_responses():
+        if len(data) <= 286:
+            seeds[f"response_{name}"] = bytes([CONNECTION, call, 0]) + with_fds(data, 0)
+    for fds in (0, 1, 2, 32, 33, 80, 81, 82, 253):
+        seeds[f"fetch_{fds}"] = bytes([CONNECTION, FETCH_FDS | 2 << 6, 18]) + with_fds(wire.member(18), fds)
     return seeds
+
+
+def with_fds(data, count):
+    """A packet of a connection, for which a byte after the flags says how many fds came."""
+    head = chunk(data)
+    return bytes([head[0] | 0x80, count]) + head[1:] if count else head
 
 
 def main():

@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -11,6 +12,13 @@
 #include <unistd.h>
 
 #include "raw.h"
+
+/* More tables than a socket holds, and how often a reply with an fd is the first that it does not. */
+#define UNREAD_MOST 1000
+#define UNREAD_FDS  10
+/* How long the host may take to drop it: where it may also never do so, and where it must. */
+#define UNREAD_SOON_MS 50
+#define UNREAD_LATE_MS 10000
 
 /* What a flood sees go wrong it says at once; the runner reads it. */
 
@@ -42,6 +50,46 @@ static void never_reads(void)
 	if (sent == 100000)
 		problem("a connection that does not read was served %d times", sent);
 	close(other);
+}
+
+/* Send requests of a CPUID table, and then `last`, and read nothing. Returns whether that costs the connection, in time. */
+static bool costs_connection(int tables, const struct bytes *last, int patience_ms)
+{
+	struct bytes *request = empty_member(GET_SUPPORTED_CPUID);
+	struct pollfd other = {.fd = clone_connection()};
+	for (int i = 0; i < tables; i++)
+		send_packet(other.fd, request->data, request->size, NULL, 0);
+	if (last)
+		send_packet(other.fd, last->data, last->size, NULL, 0);
+	/* Each turn of the host's serves one request of each connection, if there is time. */
+	for (int i = 0; i < tables + 2; i++)
+		lives();
+	poll(&other, 1, patience_ms);
+	close(other.fd);
+	return other.revents & POLLHUP;
+}
+
+/* The reply that does not go out any more has an fd: the host keeps none of it. */
+static void unread_fds(void)
+{
+	int room = 0, too_many = UNREAD_MOST;
+	while (too_many - room > 1) {
+		int tables = (room + too_many) / 2;
+		if (costs_connection(tables, NULL, UNREAD_SOON_MS))
+			too_many = tables;
+		else
+			room = tables;
+	}
+	for (int i = 0; i < UNREAD_FDS; i++) {
+		if (!costs_connection(room, empty_member(NEW_CONNECTION), UNREAD_LATE_MS))
+			problem("%d replies fill a socket, and one more came through", room);
+	}
+}
+
+static void never_reads_alone(void)
+{
+	never_reads();
+	unread_fds();
 }
 
 static void never_reads_for_ever(void)
@@ -391,7 +439,7 @@ static void pipe_size(void)
 }
 
 const struct hostile_case flood_cases[] = {
-    {"never-reads", SET_UP, never_reads},
+    {"never-reads", SET_UP, never_reads_alone},
     {"never-reads-flood", HELD, never_reads_for_ever},
     {"channel-full", AT_INIT, channel_full},
     {"requests-full", SET_UP, requests_full},
