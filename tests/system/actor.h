@@ -18,6 +18,7 @@
 #define DONE_PORT      0x604
 #define DEVICE_ADDRESS 0x20000
 #define WIDE_ADDRESS   0x10000000
+#define FILL_BYTES     0x10000000
 
 #define PAGE 4096
 

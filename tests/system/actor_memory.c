@@ -192,9 +192,30 @@ static int memory_offset(char **arguments)
 	return 0;
 }
 
+/* ---- More than there is ---- */
+
+GUEST_DECLARE(fill);
+
+/* The guest touches it all; for a test of a limit, which comes before the end. */
+static int fill(char **arguments)
+{
+	(void)arguments;
+	static const struct access accesses[] = {REPORTS(0), REPORTS(0)};
+	struct machine machine;
+	machine_init(&machine, &GUEST_64(fill));
+	machine_add_memory(&machine, WIDE_ADDRESS, FILL_BYTES, false);
+	machine_start(&machine);
+	machine_boot(&machine, LONG_MODE);
+	machine_take(&machine, accesses, 1);
+	say("fills");
+	machine_expect(&machine, accesses + 1, 1);
+	return 0;
+}
+
 const struct act memory_acts[] = {
     {"dirty-log", dirty_log},
     {"dirty-log-errno", dirty_log_errno},
     {"memory-offset", memory_offset},
+    {"fill", fill},
     {NULL, NULL},
 };

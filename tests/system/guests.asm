@@ -10,6 +10,7 @@ REPORT_PORT	equ 0x510
 DONE_PORT	equ 0x604
 DEVICE_SEGMENT	equ 0x2000	; DEVICE_ADDRESS in real mode
 WIDE_ADDRESS	equ 0x10000000	; WIDE_ADDRESS in 64-bit mode
+FILL_BYTES	equ 0x10000000
 
 section .rodata
 
@@ -394,6 +395,19 @@ guest triple_fault, 64
 	dw	0
 	dq	0
 guest_triple_fault_end:
+
+; Touches FILL_BYTES of memory, a page after the other.
+guest fill, 64
+	mov	edi, WIDE_ADDRESS
+	xor	eax, eax
+	report
+.page:
+	mov	[rdi], edi
+	add	rdi, 4096
+	cmp	edi, WIDE_ADDRESS + FILL_BYTES
+	jb	.page
+	report
+	done	fill
 
 ; On to memory that KVM cannot bring in.
 guest absent_memory, 16

@@ -5,6 +5,7 @@
  */
 #include "harness.h"
 
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,13 +143,61 @@ static void test_killed_host(void **state)
 	run_fini(&next);
 }
 
+/* May this process take itself out of the kernel's choice of whom to end? */
+static bool can_spare_itself(void)
+{
+	char line[256];
+	unsigned long long capabilities = 0;
+	FILE *file = fopen("/proc/self/status", "re");
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file) && sscanf(line, "CapEff: %llx", &capabilities) != 1)
+		;
+	fclose(file);
+	return capabilities >> CAP_SYS_RESOURCE & 1;
+}
+
+/*
+ * The guest touches more than there may be. The host does, that is: its vCPU's thread is charged. It ends at once, however it
+ * does; with the right to it, by what it says itself.
+ */
+static void test_guest(void **state)
+{
+	(void)state;
+	struct run run, next;
+	struct paths next_paths;
+	run_words(&run, WORDS(PLUGVM, "run", "-v", "--limit", "memory=64M", "--", ACTOR, "fill"));
+	struct paths paths = paths_of(&run);
+	if (!strstr(run.err.text, "memory 64 MiB by cgroup")) {
+		run_fini(&run);
+		test_skip(NO_CGROUP);
+	}
+	run_expect_err(&run, "plugin: fills\n");
+	print_message("# %s: status %d\n", can_spare_itself() ? "spared" : "not spared", run.status);
+	if (run.status != -SIGKILL || can_spare_itself()) {
+		if (run.status != 6)
+			run_expect_status(&run, 4);
+		run_expect_err(&run, run.status == 4 ? "(SIGKILL): over its memory limit of 64 MiB"
+		                                     : "plugvm: the VM failed on vCPU 0: ");
+	} else {
+		/* What it left, the next start removes. */
+		assert_true(start_limited(&next, &next_paths));
+		run_signal(&next, SIGTERM);
+		run_finish(&next);
+		expect_paths(&next_paths, false);
+		run_fini(&next);
+	}
+	expect_paths(&paths, false);
+	run_fini(&run);
+
+	/* And what is just enough is enough. */
+	run_check(WORDS(PLUGVM, "run", "--limit", "memory=320M", "--", ACTOR, "fill"), 0, "the plugin exited\n");
+}
+
 int main(void)
 {
 	struct CMUnitTest tests[] = {
-	    cmocka_unit_test(test_said),
-	    cmocka_unit_test(test_none),
-	    cmocka_unit_test(test_host_is_in_it),
-	    cmocka_unit_test(test_killed_host),
+	    cmocka_unit_test(test_said),        cmocka_unit_test(test_none),  cmocka_unit_test(test_host_is_in_it),
+	    cmocka_unit_test(test_killed_host), cmocka_unit_test(test_guest),
 	};
 	return SYSTEM_MAIN("limits_run", tests);
 }
