@@ -180,8 +180,6 @@ def wire_seeds(main, vcpu):
     seeds = {}
     for is_vcpu, message in enumerate((main, vcpu)):
         for number, (name, data) in enumerate(golden(message).items()):
-            if message == "VcpuResponse":
-                data = data[1 + (data[0] > 127) :]  # its frame
             seeds[f"{message}_{name}"] = bytes([is_vcpu | number % 3 << 1]) + data
     if main == "MainResponse":
         seeds.update({f"frame_{name}": bytes([3 << 1]) + data for name, data in golden("Frame").items()})
@@ -397,10 +395,11 @@ def client_responses():
 
 
 def client_seeds():
+    frame = lambda data: wire.varint(len(data)) + data
     events, main = golden("VcpuResponse"), golden("MainResponse")
+    events = {name: frame(data) for name, data in events.items()}
     seeds = {f"event_{name}": bytes([VCPU, 0]) + chunks(data) + bytes([2]) for name, data in events.items()}
     seeds.update({f"frame_{name}": bytes([CHANNEL, n % 2]) + chunks(data) for n, (name, data) in enumerate(events.items())})
-    frame = lambda data: wire.varint(len(data)) + data
     for name, data in client_events():
         seeds[f"event_{name}"] = bytes([VCPU, 0]) + chunks(frame(data)) + bytes([2])
     replies = {"get_state": GET_REGS, "get_msrs": GET_MSRS, "get_hyperv": GET_HYPERV, "get_ext_state": GET_XSAVE, "translate": TRANSLATE}
