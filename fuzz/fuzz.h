@@ -32,6 +32,7 @@
 	_Pragma("clang attribute push(__attribute__((no_sanitize(\"coverage\"))), apply_to = function)")
 #define MODEL_END _Pragma("clang attribute pop")
 
+/* The fuzzer calls it before the first input, in a target that has one. */
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -108,13 +108,6 @@ char *__wrap_realpath(const char *path, char *out_path)
 	return out_path;
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
-
 MODEL_BEGIN
 
 /* ---- One file ---- */

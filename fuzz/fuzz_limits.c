@@ -13,13 +13,6 @@
 
 #define TEXT_MAX 4096
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
-
 MODEL_BEGIN
 
 struct piece {

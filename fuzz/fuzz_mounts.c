@@ -54,13 +54,6 @@ FILE *__wrap_fopen64(const char *path, const char *mode)
 	return fmemopen(text, text_size, "r");
 }
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
-
 MODEL_BEGIN
 
 /* ---- The model: each says whether a text is right, and notes it ---- */

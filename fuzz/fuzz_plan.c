@@ -24,13 +24,6 @@
 
 static _Alignas(8) uint8_t block[BLOCK_MAX];
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
-
 MODEL_BEGIN
 
 /* ---- The check, again: from the comments of plan.h ---- */

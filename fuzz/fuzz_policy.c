@@ -20,13 +20,6 @@
 static struct policy policy;
 static struct filter filter;
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
-
 static void check_error(const struct plugvm_error *error, const char *text, size_t size)
 {
 	REQUIRE(error->code == EINVAL && error->kind == PLUGVM_ERROR_CONFIG);

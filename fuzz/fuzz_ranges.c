@@ -36,13 +36,6 @@ static struct model_range model[MODEL_MAX];
 static size_t model_count;
 static uint32_t model_next_id;
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
-
 static uint64_t take_number(struct input *input)
 {
 	uint64_t number = input_byte(input);

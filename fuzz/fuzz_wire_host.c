@@ -10,18 +10,8 @@
 #include "fuzz.h"
 #include "wire_check.h"
 
-#define FLAG_VCPU 0x01 /* else of a main connection */
-#define FLAG_ROOM 0x06 /* enum wire_room */
-
 WIRE_KIND(1, main_request, wire_MainRequest);
 WIRE_KIND(2, vcpu_request, wire_VcpuRequest);
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -10,18 +10,8 @@
 #include "fuzz.h"
 #include "wire_check.h"
 
-#define FLAG_VCPU 0x01 /* else of a main connection */
-#define FLAG_ROOM 0x06 /* enum wire_room */
-
 WIRE_KIND(1, main_response, wire_MainResponse);
 WIRE_KIND(2, vcpu_response, wire_VcpuResponse);
-
-int LLVMFuzzerInitialize(int *argc, char ***argv)
-{
-	(void)argc;
-	(void)argv;
-	return 0;
-}
 
 /* A header is what it says, is refused, or is not all there; and the body's size has just one shortest header. */
 static void check_frame(struct wire_bytes bytes)

@@ -32,6 +32,10 @@ struct wire_kind {
 	}                                                                                                 \
 	static const struct wire_kind name = {way, type##_fields, name##_decode, name##_encode}
 
+/* An input's first byte. */
+#define FLAG_VCPU 0x01 /* else of a main connection */
+#define FLAG_ROOM 0x06 /* enum wire_room */
+
 /* How many elements of repeated fields have room. */
 enum wire_room { WIRE_ROOM_AMPLE, WIRE_ROOM_LITTLE, WIRE_ROOM_NONE, WIRE_ROOMS };
 

@@ -43,17 +43,7 @@ static int setup(void **state)
 	memset(&rig, 0, sizeof(rig));
 	fake_kvm_install();
 	rig.fds_before = count_open_fds();
-	rig.config = (struct plugvm_machine_config){.size = sizeof(rig.config),
-	                                            .kvm_fd = -1,
-	                                            .vcpu_count = 2,
-	                                            .path = role_path(),
-	                                            .argv = role_argv("serve"),
-	                                            .stdin_fd = -1,
-	                                            .stdout_fd = -1,
-	                                            .die_with_thread = true,
-	                                            .grace_ms = PATIENCE_MS,
-	                                            .log = on_log,
-	                                            .context = &rig};
+	rig.config = role_machine("serve", on_log, &rig);
 	*state = &rig;
 	return 0;
 }

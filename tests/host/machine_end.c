@@ -31,17 +31,7 @@ static int setup(void **state)
 	memset(&rig, 0, sizeof(rig));
 	fake_kvm_install();
 	rig.fds_before = count_open_fds();
-	struct plugvm_machine_config config = {.size = sizeof(config),
-	                                       .kvm_fd = -1,
-	                                       .vcpu_count = 2,
-	                                       .path = role_path(),
-	                                       .argv = role_argv("end"),
-	                                       .stdin_fd = -1,
-	                                       .stdout_fd = -1,
-	                                       .die_with_thread = true,
-	                                       .grace_ms = PATIENCE_MS,
-	                                       .log = on_log,
-	                                       .context = &rig};
+	struct plugvm_machine_config config = role_machine("end", on_log, &rig);
 	assert_int_equal(plugvm_machine_new(&config, &rig.machine, NULL), 0);
 	*state = &rig;
 	return 0;

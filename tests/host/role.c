@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/packet.h"
+#include "rig.h"
 #include "wire/codec.h"
 #include "wire/limits.h"
 
@@ -246,4 +247,19 @@ const char *const *role_argv(const char *role)
 	argv[1] = "--role";
 	argv[2] = role;
 	return argv;
+}
+
+struct plugvm_machine_config role_machine(const char *role, plugvm_log_fn *log, void *context)
+{
+	return (struct plugvm_machine_config){.size = sizeof(struct plugvm_machine_config),
+	                                      .kvm_fd = -1,
+	                                      .vcpu_count = 2,
+	                                      .path = role_path(),
+	                                      .argv = role_argv(role),
+	                                      .stdin_fd = -1,
+	                                      .stdout_fd = -1,
+	                                      .die_with_thread = true,
+	                                      .grace_ms = PATIENCE_MS,
+	                                      .log = log,
+	                                      .context = context};
 }

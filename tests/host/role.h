@@ -6,12 +6,16 @@
 #ifndef PLUGVM_TESTS_HOST_ROLE_H
 #define PLUGVM_TESTS_HOST_ROLE_H
 
+#include "plugvm.h"
+
 /* Play the role if the program was started with one; to be called first in main(). Does not return then. */
 void role_main(int argc, char **argv);
 
 /* The path and the arguments that make this program a plugin with that role. */
 const char *role_path(void);
 const char *const *role_argv(const char *role);
+/* A machine of two vCPUs with such a plugin, which is given time. */
+struct plugvm_machine_config role_machine(const char *role, plugvm_log_fn *log, void *context);
 
 /*
  * The roles. All but the first two start the VM.

@@ -33,17 +33,6 @@ GIB = 1 << 30
 SEAL_SHRINK, SEAL_WRITE = 0x2, 0x8
 GARBAGE = b"\xff" * 12
 
-STATE_BYTES = {
-    wire.REGS: 144,
-    wire.SREGS: 312,
-    wire.FPU: 416,
-    wire.DEBUGREGS: 128,
-    wire.LAPIC: 1024,
-    wire.MP: 4,
-    wire.XCREGS: 392,
-    wire.EVENTS: 64,
-}
-
 
 # ---- A client ----
 
@@ -160,7 +149,7 @@ class Vcpu:
         code, member, body = wire.read_vcpu_response(self.receive())
         equal((code, member), (0, "get_state"), f"state set {state_set}")
         state = wire.read(body, {1: "state"})["state"]
-        equal(len(state), STATE_BYTES[state_set], f"bytes of state set {state_set}")
+        equal(len(state), wire.VCPU_STATE_BYTES[state_set], f"bytes of state set {state_set}")
         return state
 
     def set_state(self, state_set, state):

@@ -31,7 +31,7 @@ from client_kvm import (
     MSI_VECTOR,
     MSR_NOBODYS,
     MSR_SYSENTER_CS,
-    begin_interrupts,
+    begin_messages,
     read_cpuid,
     ring,
     rings,
@@ -246,13 +246,7 @@ def case_dirty_log_to():
 
 def case_signal_msi():
     machine = Machine()
-    vcpu, entry = begin_interrupts(machine)
-    lapic = bytearray(vcpu.get_state(wire.LAPIC))
-    struct.pack_into("<I", lapic, 0xF0, 0x1FF)  # spurious vector register: enabled
-    vcpu.set_state(wire.LAPIC, bytes(lapic))
-    vcpu.send(wire.resume(**entry))
-    vcpu.is_done(0xEF)
-    vcpu.send(wire.resume())
+    vcpu = begin_messages(machine)
     for _ in range(2):
         machine.main.ok(wire.signal_msi(0xFEE00000, MSI_VECTOR), "signal_msi", body=wire.number(1, True))
         vcpu.writes(CONSOLE, b"M")

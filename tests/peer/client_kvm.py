@@ -127,6 +127,18 @@ def begin_interrupts(machine):
     return machine.begin_routine("interrupts")
 
 
+def begin_messages(machine):
+    """The same, with the local APIC enabled."""
+    vcpu, entry = begin_interrupts(machine)
+    lapic = bytearray(vcpu.get_state(wire.LAPIC))
+    struct.pack_into("<I", lapic, 0xF0, 0x1FF)  # spurious vector register: enabled
+    vcpu.set_state(wire.LAPIC, bytes(lapic))
+    vcpu.send(wire.resume(**entry))
+    vcpu.is_done(0xEF)
+    vcpu.send(wire.resume())
+    return vcpu
+
+
 def run_interrupts(machine):
     vcpu, entry = begin_interrupts(machine)
     vcpu.send(wire.resume(**entry))
@@ -179,13 +191,7 @@ def case_routing():
     """A message to the local APIC of vCPU 0, from a line that was the PIC's a moment ago."""
     machine = Machine()
     main = machine.main
-    vcpu, entry = begin_interrupts(machine)
-    lapic = bytearray(vcpu.get_state(wire.LAPIC))
-    struct.pack_into("<I", lapic, 0xF0, 0x1FF)  # spurious vector register: enabled
-    vcpu.set_state(wire.LAPIC, bytes(lapic))
-    vcpu.send(wire.resume(**entry))
-    vcpu.is_done(0xEF)
-    vcpu.send(wire.resume())
+    vcpu = begin_messages(machine)
     main.ok(wire.set_irq_routing(wire.msi_route(MSI_GSI, 0xFEE00000, MSI_VECTOR)), "set_irq_routing")
     main.ok(wire.set_irq(IRQ, True), "set_irq")
     assert not vcpu.has_frame(50), "an interrupt from a line that has no route"

@@ -418,16 +418,6 @@ def test_pause_set():
 
 # ---- The whole state of a vCPU ----
 
-VCPU_STATE_BYTES = {
-    wire.REGS: 144,
-    wire.SREGS: 312,
-    wire.FPU: 416,
-    wire.DEBUGREGS: 128,
-    wire.LAPIC: 1024,
-    wire.MP: 4,
-    wire.XCREGS: 392,
-    wire.EVENTS: 64,
-}
 EXT_STATE = {
     wire.XSAVE: bytes(4096),
     wire.TSC_KHZ: b"\x40\x0d\x03\0",
@@ -441,7 +431,7 @@ def state_of(data):
     """The reply of a host to a request for a part of the state."""
     ((field, body),) = wire.fields(data)
     if field == 3:
-        state = bytes(VCPU_STATE_BYTES[wire.read(body, {1: "set"}).get("set", 0)])
+        state = bytes(wire.VCPU_STATE_BYTES[wire.read(body, {1: "set"}).get("set", 0)])
         return wire.vcpu_response("get_state", wire.blob(1, state))
     if field == 102:
         state = EXT_STATE[wire.read(body, {1: "set"}).get("set", 0)]

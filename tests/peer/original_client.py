@@ -34,7 +34,6 @@ from client import (
     SEAL_SHRINK,
     SEAL_WRITE,
     STALE_REQUESTS,
-    STATE_BYTES,
     VCPU_REQUEST_BYTES,
     Connection,
     Machine,
@@ -90,7 +89,7 @@ def case_sixteen_vcpus():
 
 def case_every_state_set():
     vcpu = Machine().start_at_console()
-    for state_set in STATE_BYTES:
+    for state_set in wire.VCPU_STATE_BYTES:
         vcpu.set_state(state_set, vcpu.get_state(state_set))
     vcpu.send(wire.resume())
     vcpu.reads(CONSOLE, b"\x5a")

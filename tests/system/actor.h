@@ -18,6 +18,7 @@
 #define DONE_PORT      0x604
 #define DEVICE_ADDRESS 0x20000
 #define WIDE_ADDRESS   0x10000000
+#define LAPIC_ADDRESS  0xfee00000u
 #define FILL_BYTES     0x10000000
 
 #define PAGE 4096
@@ -138,6 +139,8 @@ void machine_resume(struct machine *machine);
 void machine_enter(struct crosvm_vcpu *vcpu, enum mode mode);
 /* Let the guest use XMM registers, after machine_enter(). */
 void machine_enable_sse(struct crosvm_vcpu *vcpu);
+/* Start the guest "interrupts" and take it through INIT; it has the local APIC at ES. */
+void machine_boot_interrupts(struct machine *machine);
 /* Take vCPU 0 through INIT. */
 void machine_boot(struct machine *machine, enum mode mode);
 /* Expect these accesses next. */

@@ -11,12 +11,11 @@
 
 GUEST_DECLARE(interrupts);
 
-#define PIC_LINE      5
-#define PIC_VECTOR    0x25
-#define FIRST         0x51 /* of the local APIC */
-#define SECOND        0x52
-#define LAPIC_ADDRESS 0xfee00000u
-#define EVENTS        7
+#define PIC_LINE   5
+#define PIC_VECTOR 0x25
+#define FIRST      0x51 /* of the local APIC */
+#define SECOND     0x52
+#define EVENTS     7
 
 static struct crosvm_io *events[EVENTS];
 static struct crosvm_irq *irq;
@@ -134,14 +133,7 @@ static int io_any_data_errno(char **arguments)
 static void boot_interrupts(struct machine *machine)
 {
 	machine_init(machine, &GUEST(interrupts));
-	machine_start(machine);
-	machine_wait(machine);
-	machine_enter(machine->vcpu, REAL_MODE);
-	struct kvm_sregs sregs;
-	expect_result(crosvm_vcpu_get_sregs(machine->vcpu, &sregs), 0);
-	sregs.es.base = LAPIC_ADDRESS;
-	expect_result(crosvm_vcpu_set_sregs(machine->vcpu, &sregs), 0);
-	machine_resume(machine);
+	machine_boot_interrupts(machine);
 }
 
 static void trigger(struct machine *machine)

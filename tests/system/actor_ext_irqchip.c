@@ -10,27 +10,19 @@
 
 GUEST_DECLARE(interrupts);
 
-#define NMI_VECTOR    0x02
-#define RFLAGS_IF     0x200
-#define FIRST         0x51
-#define SECOND        0x52
-#define LAPIC_ADDRESS 0xfee00000u
-#define LAPIC_ISR     0x100
-#define LINE          10
-#define MSI_LEVEL     (1u << 15 | 1u << 14) /* level-triggered, asserted */
+#define NMI_VECTOR 0x02
+#define RFLAGS_IF  0x200
+#define FIRST      0x51
+#define SECOND     0x52
+#define LAPIC_ISR  0x100
+#define LINE       10
+#define MSI_LEVEL  (1u << 15 | 1u << 14) /* level-triggered, asserted */
 
 static void boot(struct machine *machine, uint32_t exits)
 {
 	machine_init(machine, &GUEST(interrupts));
 	expect_result(crosvm_subscribe_exits(machine->vm, exits), 0);
-	machine_start(machine);
-	machine_wait(machine);
-	machine_enter(machine->vcpu, REAL_MODE);
-	struct kvm_sregs sregs;
-	expect_result(crosvm_vcpu_get_sregs(machine->vcpu, &sregs), 0);
-	sregs.es.base = LAPIC_ADDRESS;
-	expect_result(crosvm_vcpu_set_sregs(machine->vcpu, &sregs), 0);
-	machine_resume(machine);
+	machine_boot_interrupts(machine);
 }
 
 static void check_report(struct machine *machine, uint32_t wanted)

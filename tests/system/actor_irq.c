@@ -28,23 +28,15 @@ GUEST_DECLARE(interrupts);
 #define EDGE  0
 #define LEVEL (1u << 15)
 
-#define LAPIC_ADDRESS 0xfee00000u
-#define LAPIC_ISR     0x100
-#define ROUTES_MAX    4096
-#define PATIENCE_MS   20000
+#define LAPIC_ISR   0x100
+#define ROUTES_MAX  4096
+#define PATIENCE_MS 20000
 
 /* Boot the guest and come to its first report. */
 static void boot(struct machine *machine)
 {
 	machine_init(machine, &GUEST(interrupts));
-	machine_start(machine);
-	machine_wait(machine);
-	machine_enter(machine->vcpu, REAL_MODE);
-	struct kvm_sregs sregs;
-	expect_result(crosvm_vcpu_get_sregs(machine->vcpu, &sregs), 0);
-	sregs.es.base = LAPIC_ADDRESS;
-	expect_result(crosvm_vcpu_set_sregs(machine->vcpu, &sregs), 0);
-	machine_resume(machine);
+	machine_boot_interrupts(machine);
 }
 
 static void set_line(struct machine *machine, uint32_t line, bool active)

@@ -136,6 +136,18 @@ void machine_enable_sse(struct crosvm_vcpu *vcpu)
 	expect_result(crosvm_vcpu_set_sregs(vcpu, &sregs), 0);
 }
 
+void machine_boot_interrupts(struct machine *machine)
+{
+	machine_start(machine);
+	machine_wait(machine);
+	machine_enter(machine->vcpu, REAL_MODE);
+	struct kvm_sregs sregs;
+	expect_result(crosvm_vcpu_get_sregs(machine->vcpu, &sregs), 0);
+	sregs.es.base = LAPIC_ADDRESS;
+	expect_result(crosvm_vcpu_set_sregs(machine->vcpu, &sregs), 0);
+	machine_resume(machine);
+}
+
 void machine_boot(struct machine *machine, enum mode mode)
 {
 	machine_wait(machine);
