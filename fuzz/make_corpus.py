@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: BSD-3-Clause
-"""Make the seed corpora in corpus/ from the golden packets: each alone, and some in sequence. And from policies.
+"""Make the seeds, a directory for each target: from the golden packets, each alone and some in sequence; from policies; by hand.
 
-usage: make_corpus.py [DIRECTORY]
+usage: make_corpus.py DIRECTORY
 """
 
 import os
@@ -445,7 +445,9 @@ def with_fds(data, count):
 
 
 def main():
-    directory = sys.argv[1] if len(sys.argv) > 1 else os.path.join(HERE, "corpus")
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    directory = sys.argv[1]
     targets = {
         "fuzz_client": client_seeds(),
         "fuzz_elf": elf_seeds(),
