@@ -36,19 +36,23 @@ struct life_case {
 	const char *state; /* NULL: it is the start that is timed */
 	const char *vcpus;
 	bool is_jailed;
+	/* Every CPU has dozens of threads that compute: the one that stops them waits for its turn, and only the maximum holds. */
+	bool is_crowded;
 };
 
 static const struct life_case cases[] = {
-    {"start/unjailed", NULL, "1", false},
-    {"start/jailed", NULL, "1", true},
-    {"stop/before-start", "before-start", "64", true},
-    {"stop/running", "running", "64", true},
-    {"stop/halted", "halted", "64", true},
-    {"stop/in-event", "in-event", "64", true},
-    {"stop/paused", "paused", "64", true},
-    {"stop/channel-full", "channel-full", "64", true},
-    {"stop/plugin-stopped", "plugin-stopped", "64", true},
-    {"stop/running/1-vcpu", "running", "1", true},
+    {"start/unjailed", NULL, "1", false, false},
+    {"start/jailed", NULL, "1", true, false},
+    {"stop/before-start", "before-start", "4", true, false},
+    {"stop/running", "running", "4", true, false},
+    {"stop/halted", "halted", "4", true, false},
+    {"stop/in-event", "in-event", "4", true, false},
+    {"stop/paused", "paused", "4", true, false},
+    {"stop/channel-full", "channel-full", "4", true, false},
+    {"stop/plugin-stopped", "plugin-stopped", "4", true, false},
+    {"stop/running/1-vcpu", "running", "1", true, false},
+    {"stop/running/64-vcpus", "running", "64", true, true},
+    {"stop/channel-full/64-vcpus", "channel-full", "64", true, true},
 };
 #define CASES (sizeof(cases) / sizeof(cases[0]))
 
@@ -198,9 +202,9 @@ bool life_run(const struct bench_config *config, const char *wanted,
 			continue;
 		qsort(times[i], runs, sizeof(times[i][0]), compare);
 		print_case(&cases[i], times[i], runs, json);
-		if (cases[i].state && !quick &&
-		    (quantile_ms(times[i], runs, 0.99) > STOP_LIMIT_P99 ||
-		     quantile_ms(times[i], runs, 1) > STOP_LIMIT_MAX)) {
+		bool is_late = quantile_ms(times[i], runs, 1) > STOP_LIMIT_MAX ||
+		               (!cases[i].is_crowded && quantile_ms(times[i], runs, 0.99) > STOP_LIMIT_P99);
+		if (cases[i].state && !quick && is_late) {
 			warnx("%s takes more than %.0f ms (p99) or %.0f ms (max)", cases[i].name, STOP_LIMIT_P99,
 			      STOP_LIMIT_MAX);
 			*out_over_limit = true;
