@@ -122,14 +122,21 @@ void rig_close_fds(struct answer_packet *answer)
 	answer->fd_count = 0;
 }
 
+/* Of these one is in time. */
+#define DISPATCHES_MAX 100
+
 int rig_request(struct session_rig *rig, int socket, const wire_MainRequest *request, int fd, size_t fd_count)
 {
 	struct answer_packet answer;
 	int result = rig_send(socket, request, fd, fd_count);
 	if (result < 0)
 		return result;
-	session_dispatch(&rig->session, rig->vm);
-	rig_receive(socket, &answer);
+	/* A dispatch has a bounded time, which a loaded machine may have spent on others before it begins. */
+	int tries = 0;
+	do {
+		session_dispatch(&rig->session, rig->vm);
+		rig_receive(socket, &answer);
+	} while (answer.result == -EAGAIN && ++tries < DISPATCHES_MAX);
 	rig_close_fds(&answer);
 	return answer.result < 0 ? answer.result : answer.message.error;
 }
