@@ -257,7 +257,7 @@ enum plugvm_jail_limit {
 	PLUGVM_LIMIT_FDS,
 	/*
 	 * CPU time, of all processes in the jail together: percent of one CPU. Needs a cgroup. A struct plugvm_machine
-	 * works as much again for what the plugin asks; with a loop of one's own, dispatch so often as one likes.
+	 * works half as much for what the plugin asks; with a loop of one's own, dispatch so often as one likes.
 	 */
 	PLUGVM_LIMIT_CPU,
 	PLUGVM_LIMIT_COUNT /* how many there are */

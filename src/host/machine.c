@@ -333,7 +333,8 @@ static int start_plugin(struct plugvm_machine *machine, struct plugvm_error *out
 	    .log = on_log,
 	    .context = machine,
 	};
-	machine->pace.percent = config->jail ? config->jail->limits[PLUGVM_LIMIT_CPU] : 0;
+	/* With as much as the plugin both together would keep a CPU more from others than the operator has allowed. */
+	machine->pace.percent = config->jail ? (config->jail->limits[PLUGVM_LIMIT_CPU] + 1) / 2 : 0;
 	result = plugin_new(&plugin_config, config->measure, &machine->plugin, out_error);
 	if (result == 0 && config->drop_privileges)
 		result = drop_privileges(machine, out_error);

@@ -4,8 +4,8 @@
  */
 #include "host/pace.h"
 
-/* Work that may be done in one go after a rest: some hundred requests, and a small part of a scheduler's slice. */
-#define BURST_NS UINT64_C(200000)
+/* Work that may be done in one go after a rest: some dozen requests, and a small part of a scheduler's slice. */
+#define BURST_NS UINT64_C(50000)
 
 /* The longest rest, as long as the cgroup's period: one slow request must not silence a plugin for long. */
 #define REST_MAX_NS UINT64_C(100000000)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The main thread's work for a plugin whose share of CPU time is limited: the same share again. What a plugin asks for
+ * The main thread's work for a plugin whose share of CPU time is limited: a share of its own. What a plugin asks for
  * costs its host more than itself, and no cgroup holds the host: its vCPUs and its stop must never wait for a plugin's
  * quota. So after some work the plugin's requests rest until the share allows more; the sockets fill and the plugin
  * waits. One thread.

@@ -24,7 +24,7 @@
 #define ELEMENTS_BYTES (LIMIT_IRQ_ROUTES * sizeof(wire_MainRequest_SetIrqRouting_Route))
 
 /* Requests that one dispatch serves, so that a busy plugin does not keep the caller from its other work. */
-#define DISPATCH_MAX 64
+#define DISPATCH_MAX 16
 
 /* Log a line that the plugin caused; lines over the limit are counted, and the count is logged with the next. */
 static void log_peer(struct session *session, const char *text, int code)

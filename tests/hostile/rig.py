@@ -19,7 +19,7 @@ BUSY_STOP_S, BUSY_SHARE = 5.0, 0.5  # and while others use more than so many pro
 GRACE_MS = 50
 LOG_BURST, LOG_PER_SECOND = 2 * 2000, 2 * 200  # twice src/wire/limits.h: two sources of lines
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-HOST_SHARE = 0.65  # of half a CPU, by ticks of 10 ms
+HOST_SHARE = 0.35  # of a quarter of a CPU, by ticks of 10 ms
 HALF_CPU = ["--limit", "cpu=50%"]  # of a plugin that floods, and of its host's main thread
 MEMORY_KIB = 6 * 1024  # by which the host's own memory may grow
 
