@@ -16,6 +16,7 @@ from collections import Counter
 
 RESULT = re.compile(r"^(not )?ok\b\s*(\d+)?\s*-?\s*(.*)$")
 PLAN = re.compile(r"^1\.\.(\d+)")
+SKIPS_ALL = re.compile(r"^1\.\.0\s*#\s*skip\S*\s*(.*)$", re.IGNORECASE)
 REASON = re.compile(r"^# skip: (.*)$")
 
 
@@ -24,7 +25,11 @@ def read_tap(name, text, finished):
     counts, failures, skips, reasons = Counter(), [], [], []
     planned = seen = 0
     for line in text.splitlines():
-        if plan := PLAN.match(line):
+        if whole := SKIPS_ALL.match(line):
+            seen += 1
+            counts["skipped"] += 1
+            skips.append(f"{name}: all of it: {whole.group(1)}")
+        elif plan := PLAN.match(line):
             planned += int(plan.group(1))
         elif reason := REASON.match(line):
             reasons.append(reason.group(1))

@@ -140,6 +140,9 @@ def run_all(tap, arguments, directory):
     if not os.access(kvm or "/dev/kvm", os.R_OK | os.W_OK):
         tap.skip("hostile plugins", "no KVM")
         return
+    if not os.access(arguments.plugvm, os.X_OK):
+        tap.skip("hostile plugins", "this user cannot reach the build directory")
+        return
     rig = rigs.Rig(arguments.plugvm, plugin, arguments.peer, directory, kvm)
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(1 << 32)
     print(f"# the random cases' seed: {seed} (and the fixed one)")
