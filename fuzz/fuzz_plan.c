@@ -73,8 +73,8 @@ static bool has_entries(size_t size, struct plan_array array)
 		memcpy(&entry, block + array.offset + i * sizeof(entry), sizeof(entry));
 		bool needs_source = entry.kind == PLAN_SYMLINK || entry.kind == PLAN_BIND;
 		bool is_kind = needs_source || entry.kind == PLAN_DIRECTORY || entry.kind == PLAN_TMPFS;
-		if (!is_kind || entry.flags > 15 || !has_string(size, entry.target) || block[entry.target] != '/' ||
-		    (needs_source && !has_string(size, entry.source)))
+		if (!is_kind || entry.flags > 15 || !has_string(size, entry.target) ||
+		    block[entry.target] != '/' || (needs_source && !has_string(size, entry.source)))
 			return false;
 	}
 	return true;
