@@ -21,6 +21,9 @@
 #include "jail/launch.h"
 #include "jail/limit.h"
 
+/* Reports of a jail's init that are taken before the caller looks at its other work. */
+#define REPORTS_PER_TURN 256
+
 /* How long a killed process may take to go, while the kernel takes it apart. */
 #define REAP_TIMEOUT_MS 3000
 
@@ -176,9 +179,10 @@ static int look(const struct process *process, struct plugvm_plugin_status *out_
 }
 
 /* What init said of the plugin's end is how it ended, and what init did itself is not. */
-static void take_jailed_status(struct process *process)
+static void take_jailed_status(struct process *process, bool has_ended)
 {
-	jail_process_drain(&process->jail, &process->log);
+	/* A plugin whose calls are observed can have init speak without end, until that has ended. */
+	jail_process_drain(&process->jail, &process->log, has_ended ? SIZE_MAX : REPORTS_PER_TURN);
 	if (!process->jail.has_status)
 		return; /* init was killed, and the plugin with it */
 	int status = process->jail.status;
@@ -207,7 +211,7 @@ int process_try_wait(struct process *process, struct plugvm_plugin_status *out_s
 	if (!process->reaped) {
 		int result = look(process, &process->status);
 		if (process->is_jailed)
-			take_jailed_status(process);
+			take_jailed_status(process, result > LOOK_RUNS);
 		if (result <= LOOK_RUNS) {
 			*out_status = (struct plugvm_plugin_status){.state = PLUGVM_PLUGIN_RUNNING};
 			return result;
@@ -239,8 +243,10 @@ int process_wait(struct process *process, int timeout_ms, struct plugvm_plugin_s
 				return -ETIMEDOUT;
 			left = (int)((deadline_ns - now) / 1000000) + 1;
 		}
-		struct pollfd poll_fd = {.fd = process->pidfd, .events = POLLIN};
-		poll(&poll_fd, 1, left);
+		/* Init waits until it is heard, if calls are observed, and its plugin with it. */
+		struct pollfd fds[] = {{.fd = process->pidfd, .events = POLLIN},
+		                       {.fd = process->is_jailed ? process->jail.lifeline : -1, .events = POLLIN}};
+		poll(fds, 2, left);
 	}
 }
 

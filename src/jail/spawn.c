@@ -51,7 +51,22 @@ struct received {
 	int fd;       /* -1: none */
 };
 
-/* Receive one message. Returns 1, 0 at the end, or -errno (-EAGAIN: nothing is there). */
+/* Keep the one fd that a message may bring: where that has room, the kernel has room for two. */
+static void take_fds(const struct cmsghdr *item, struct received *received)
+{
+	size_t count = (item->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	for (size_t i = 0; i < count; i++) {
+		int fd;
+		memcpy(&fd, CMSG_DATA(item) + i * sizeof(fd), sizeof(fd));
+		fd_close(&received->fd);
+		received->fd = fd;
+	}
+}
+
+/*
+ * Receive one message. Returns 1, 0 at the end, or -errno (-EAGAIN: nothing is there); only with 1 there can be an fd. Init
+ * has the plugin's uid: it may have been taken over.
+ */
 static int receive(int lifeline, struct received *out_received)
 {
 	union {
@@ -72,17 +87,19 @@ static int receive(int lifeline, struct received *out_received)
 		if (item->cmsg_level != SOL_SOCKET)
 			continue;
 		if (item->cmsg_type == SCM_RIGHTS)
-			memcpy(&out_received->fd, CMSG_DATA(item), sizeof(int));
+			take_fds(item, out_received);
 		if (item->cmsg_type == SCM_CREDENTIALS) {
 			struct ucred sender;
 			memcpy(&sender, CMSG_DATA(item), sizeof(sender));
 			out_received->sender = sender.pid;
 		}
 	}
-	if (size == 0)
-		return 0;
+	if (size != (ssize_t)sizeof(out_received->message) || header.msg_flags & MSG_TRUNC) {
+		fd_close(&out_received->fd);
+		return size == 0 ? 0 : -EPROTO;
+	}
 	out_received->message.detail[sizeof(out_received->message.detail) - 1] = '\0';
-	return size == (ssize_t)sizeof(out_received->message) ? 1 : -EPROTO;
+	return 1;
 }
 
 /* ---- Start ---- */
@@ -382,12 +399,13 @@ static void take_report(struct jail_process *process, const struct lifeline_mess
 	}
 }
 
-void jail_process_drain(struct jail_process *process, const struct log *log)
+void jail_process_drain(struct jail_process *process, const struct log *log, size_t most)
 {
-	while (process->lifeline >= 0) {
+	for (size_t taken = 0; taken < most && process->lifeline >= 0; taken++) {
 		struct received received;
 		int result = receive(process->lifeline, &received);
-		if (result == 0)
+		/* What makes no sense comes from nobody who has to be heard. */
+		if (result == 0 || result == -EPROTO)
 			fd_close(&process->lifeline);
 		if (result <= 0)
 			return;

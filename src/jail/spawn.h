@@ -33,8 +33,11 @@ struct jail_process {
 int jail_spawn(const struct plugvm_jail *, const struct launch *, const struct jail_limits *,
                const struct log *log, struct jail_process *out_process, struct plugvm_error *out_error);
 
-/* Take what init has said: the status is kept, refused system calls are logged, observed ones told. Never blocks. */
-void jail_process_drain(struct jail_process *, const struct log *log);
+/*
+ * Take what init has said, `most` messages: the status is kept, refused system calls are logged, observed ones told. Never
+ * blocks. What makes no sense closes the lifeline, and with that ends init and its plugin.
+ */
+void jail_process_drain(struct jail_process *, const struct log *log, size_t most);
 
 /* Return the limit of memory in bytes if the kernel has killed the plugin, or a part of it, because of that; else 0. */
 uint64_t jail_process_over_memory(const struct jail_process *);
