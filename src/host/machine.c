@@ -271,15 +271,17 @@ static int on_start(void *context)
 	if (machine->start_error)
 		return machine->start_error;
 	int result = machine_start_vcpus(machine);
+	if (result == 0)
+		result = privileges_narrow(HOST_FILTER_MAIN);
 	machine->start_error = result;
 	bool has_threads = atomic_load(&machine->vcpus[0].running);
 	if (result < 0 && has_threads) {
 		/* Some threads run, and cannot wait for those that do not. */
-		set_end(machine, PLUGVM_END_KVM_ERROR, -result, false,
-		        "the threads of the vCPUs could not be made: %s", error_name(-result));
+		set_end(machine, PLUGVM_END_KVM_ERROR, -result, false, "the vCPUs could not be started: %s",
+		        error_name(-result));
 		begin_stop(machine);
 	}
-	return result < 0 ? result : privileges_narrow(HOST_FILTER_MAIN);
+	return result;
 }
 
 static void on_kick(void *context, uint32_t cpu)
