@@ -226,7 +226,7 @@ static void test_jail_holds(void **state)
 		check_jail(&run, i >= 2, WORDS(PLUGVM, "jail-check", "--jail", jails[i % 2]));
 		/* An ordinary user may be unable to reach a build tree. */
 		if (i >= 2 && (run.status == 99 || run.status == 127 || strstr(run.err.text, "is not installed")))
-			skip();
+			test_skip("an ordinary user cannot reach the build directory");
 		run_expect_status(&run, 0);
 		expect_no_text(&run, "not ok");
 		expect_text(&run, "ok user namespace from outside: ");
