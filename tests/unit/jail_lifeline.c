@@ -56,25 +56,27 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Send `size` bytes of a message, with `count` fds. Returns false if there is no room. */
+#define MOST_FDS 4
+
+/* Send `size` bytes of a message, with `count` fds (at most MOST_FDS). Returns false if there is no room. */
 static bool say(const struct lifeline_message *message, size_t size, size_t count)
 {
 	union {
 		struct cmsghdr align;
-		char bytes[CMSG_SPACE(4 * sizeof(int))];
+		char bytes[CMSG_SPACE(MOST_FDS * sizeof(int))];
 	} control;
 	memset(&control, 0, sizeof(control));
 	struct iovec part = {.iov_base = (void *)(uintptr_t)message, .iov_len = size};
 	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	int fds[MOST_FDS] = {null, null, null, null};
 	if (count > 0) {
 		header.msg_control = control.bytes;
 		header.msg_controllen = CMSG_SPACE(count * sizeof(int));
 		struct cmsghdr *item = CMSG_FIRSTHDR(&header);
 		*item = (struct cmsghdr){
 		    .cmsg_len = CMSG_LEN(count * sizeof(int)), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-		for (size_t i = 0; i < count; i++)
-			memcpy(CMSG_DATA(item) + i * sizeof(int), &null, sizeof(int));
+		memcpy(CMSG_DATA(item), fds, count * sizeof(fds[0]));
 	}
 	bool sent = sendmsg(rig.init, &header, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)size;
 	fd_close(&null);
@@ -92,7 +94,7 @@ static void test_fds(void **state)
 {
 	(void)state;
 	int before = count_open_fds();
-	for (size_t count = 0; count <= 4; count++) {
+	for (size_t count = 0; count <= MOST_FDS; count++) {
 		assert_true(say(&observed, sizeof(observed), count));
 		drain(10);
 		assert_int_equal(count_open_fds(), before);
