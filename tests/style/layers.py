@@ -14,11 +14,12 @@ LAYERS = {
     "base": {"base", "plugvm.h"},
     "wire": {"base", "wire"},
     "kvm": {"base", "wire", "kvm", "plugvm.h"},
+    "channel": {"base", "wire/limits.h", "channel"},
     "policy": {"base", "wire/limits.h", "policy", "plugvm.h"},
     "jail": {"base", "wire/limits.h", "policy", "jail", "plugvm.h"},
     "init": {"init", "jail"},
-    "host": {"base", "wire", "kvm", "jail", "host", "plugvm.h"},
-    "plugin": {"base", "wire", "plugin", "crosvm.h"},
+    "host": {"base", "wire", "channel", "kvm", "jail", "host", "plugvm.h"},
+    "plugin": {"base", "wire", "channel", "plugin", "crosvm.h"},
     "cli": {"base", "cli", "plugvm.h"},
 }
 # Plugins and examples are users: of the installed header, and of what lies beside them.
