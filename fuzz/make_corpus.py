@@ -313,6 +313,39 @@ def ranges_seeds():
     }
 
 
+def page_host_seeds():
+    """The host's calls: a byte, a size; then what the plugin does when the host sleeps."""
+    posted, message, access, write, deadline, early = 0, 1, 2, 0x10, 0x80, 0x40
+    resume, request, sets, tail = 0, 1, 0xC, 0x10
+    return {
+        "read": bytes([access, 3, 0, resume, 4, 0]),
+        "write": bytes([access | write, 99, 3, resume, 0, 0]),
+        "request": bytes([message, 7, 0, request, 30, 0, request, 0, 1, resume | sets, 8, 0, 3, 5]),
+        "too_long": bytes([access, 3, 0, resume, 0, 17]) + bytes([access, 3, 0, request | 2, 1, 0]),
+        "early": bytes([access | early, 3, 0, resume, 4, 0, resume, 4, 0]),
+        "posted": bytes([posted | write, 3, 0] * 5 + [access, 1, 0, resume | tail, 2, 0, 5]) + bytes([posted, 0, 9] * 9),
+        "late": bytes([access | deadline, 3, 0, 0x81, 8, 1, 0, 0, 0, 0]),
+        "words": bytes([access, 3, 0]) + b"".join(bytes([0x80, 3, word * 4, 129]) for word in range(12)),
+    }
+
+
+def page_plugin_seeds():
+    """The library's calls: a byte; then what the host does when the library sleeps."""
+    resume, request, arm, wait, early = 0, 1, 2, 3, 0x40
+    event, posted = 0, 1
+    access = bytes([event | 2, 1, 4, 0])
+    return {
+        "access": bytes([wait]) + access + bytes([resume, wait]) + bytes([event, 1, 0, 1, resume]),
+        "message": bytes([wait, event, 2, 30, 0, request, event, 3, 8, 0, resume]),
+        "error": bytes([wait, event | 8, 1, 22, 4, 0, wait, event | 8, 1, 128, 4, 0]),
+        "posted": bytes([wait, posted, 4, wait, posted | 2, 0, 16, wait, posted | 6, 0, 16, 127, wait, posted | 6, 0, 16, 128]),
+        "order": bytes([wait | early, posted, 4, wait | early, posted, 8, wait | early]) + access + bytes([wait, wait, wait]),
+        "head": bytes([wait, event | 0x10, 1, 4, 0, 3, wait]),
+        "arm": bytes([arm, arm | early]) + access + bytes([wait | 8, wait | 8]),
+        "words": bytes([wait]) + b"".join(bytes([0x80, 3, word * 4, 129]) for word in range(16)),
+    }
+
+
 def objects_seeds():
     memory, io, irq, destroy, get_log, write_log = range(6)
     some, logged = bytes([memory, 1, 0, 0, 1, 4]), bytes([memory, 2, 0x20, 0, 9, 4])
@@ -456,6 +489,8 @@ def main():
         "fuzz_mounts": mounts_seeds(),
         "fuzz_objects": objects_seeds(),
         "fuzz_packet": packet_seeds(),
+        "fuzz_page_host": page_host_seeds(),
+        "fuzz_page_plugin": page_plugin_seeds(),
         "fuzz_plan": plan_seeds(),
         "fuzz_policy": policy_seeds(),
         "fuzz_ranges": ranges_seeds(),
