@@ -3,6 +3,7 @@
  * KVM's file descriptors as typed calls: what is the same on every architecture.
  */
 #include "kvm/kvm.h"
+#include "kvm/sync.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -124,6 +125,7 @@ static int vm_wrap(struct plugvm_kvm *kvm, int fd, enum plugvm_irqchip irqchip, 
 	vm->fd = fd;
 	vm->irqchip = irqchip;
 	vm->address_bits = kvm_arch_address_bits(kvm);
+	vm->sync_supported = kvm_sync_supported(fd);
 	*out_vm = vm;
 	return 0;
 }
@@ -251,7 +253,9 @@ uint32_t plugvm_vcpu_id(const struct plugvm_vcpu *vcpu)
 
 int plugvm_vcpu_run(struct plugvm_vcpu *vcpu)
 {
-	return kvm_ioctl_number(vcpu->fd, KVM_RUN, 0);
+	int result = kvm_ioctl_number(vcpu->fd, KVM_RUN, 0);
+	kvm_sync_ran(vcpu, result);
+	return result;
 }
 
 struct kvm_run *plugvm_vcpu_exit(struct plugvm_vcpu *vcpu)

@@ -30,6 +30,13 @@ int kvm_ioctl(int fd, unsigned long request, void *argument);
 		return kvm_ioctl(object->fd, request, argument); \
 	}
 
+/* The same for an ioctl of a vCPU, which may change any of its state. */
+#define KVM_VCPU_CALL(function, type, request)                        \
+	int function(struct plugvm_vcpu *vcpu, struct type *argument) \
+	{                                                             \
+		return kvm_vcpu_set(vcpu, request, argument);         \
+	}
+
 struct plugvm_kvm {
 	int fd;
 	size_t run_size; /* bytes of a vCPU's shared page and what follows it */
@@ -40,6 +47,7 @@ struct plugvm_vm {
 	int fd;
 	unsigned int address_bits;
 	enum plugvm_irqchip irqchip;
+	uint32_t sync_supported; /* sync.h */
 };
 
 struct plugvm_vcpu {
@@ -48,7 +56,17 @@ struct plugvm_vcpu {
 	uint32_t id;
 	size_t run_size;
 	struct kvm_run *run;
+	/* sync.h: KVM_SYNC_X86_* */
+	uint32_t sync_current;
+	bool sync_runs; /* its KVM_RUN takes what is dirty */
 };
+
+/*
+ * An ioctl of a vCPU that only reads its state, and one that may change any of it; after what was set for the next
+ * KVM_RUN was given to KVM (sync.h). A number as the argument is cast.
+ */
+int kvm_vcpu_get(struct plugvm_vcpu *vcpu, unsigned long request, void *argument);
+int kvm_vcpu_set(struct plugvm_vcpu *vcpu, unsigned long request, void *argument);
 
 /* As plugvm_kvm_adopt(), but with a duplicate: `fd` stays the caller's. */
 int kvm_from_fd(int fd, struct plugvm_kvm **out_kvm, struct plugvm_error *out_error);

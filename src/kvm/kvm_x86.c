@@ -82,25 +82,22 @@ unsigned int kvm_arch_address_bits(const struct plugvm_kvm *kvm)
 	return bits;
 }
 
-/* A pair of calls for each set of state: KVM_GET_x and KVM_SET_x. */
+/* A pair of calls for each set of state that does not travel with KVM_RUN (sync_x86.c): KVM_GET_x and KVM_SET_x. */
 #define STATE_CALLS(name, type, get_request, set_request)                             \
 	int plugvm_vcpu_get_##name(struct plugvm_vcpu *vcpu, struct type *out_##name) \
 	{                                                                             \
-		return kvm_ioctl(vcpu->fd, get_request, out_##name);                  \
+		return kvm_vcpu_get(vcpu, get_request, out_##name);                   \
 	}                                                                             \
 	int plugvm_vcpu_set_##name(struct plugvm_vcpu *vcpu, const struct type *name) \
 	{                                                                             \
-		return kvm_ioctl(vcpu->fd, set_request, (void *)name);                \
+		return kvm_vcpu_set(vcpu, set_request, (void *)name);                 \
 	}
 
-STATE_CALLS(regs, kvm_regs, KVM_GET_REGS, KVM_SET_REGS)
-STATE_CALLS(sregs, kvm_sregs, KVM_GET_SREGS, KVM_SET_SREGS)
 STATE_CALLS(fpu, kvm_fpu, KVM_GET_FPU, KVM_SET_FPU)
 STATE_CALLS(debugregs, kvm_debugregs, KVM_GET_DEBUGREGS, KVM_SET_DEBUGREGS)
 STATE_CALLS(lapic, kvm_lapic_state, KVM_GET_LAPIC, KVM_SET_LAPIC)
 STATE_CALLS(mp_state, kvm_mp_state, KVM_GET_MP_STATE, KVM_SET_MP_STATE)
 STATE_CALLS(xcrs, kvm_xcrs, KVM_GET_XCRS, KVM_SET_XCRS)
-STATE_CALLS(events, kvm_vcpu_events, KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS)
 
 KVM_CALL(kvm_vm_get_irqchip, struct plugvm_vm, kvm_irqchip, KVM_GET_IRQCHIP)
 KVM_CALL(kvm_vm_set_irqchip, struct plugvm_vm, kvm_irqchip, KVM_SET_IRQCHIP)
@@ -110,17 +107,17 @@ KVM_CALL(kvm_vm_get_clock, struct plugvm_vm, kvm_clock_data, KVM_GET_CLOCK)
 KVM_CALL(kvm_vm_set_clock, struct plugvm_vm, kvm_clock_data, KVM_SET_CLOCK)
 KVM_CALL(kvm_get_supported_cpuid, const struct plugvm_kvm, kvm_cpuid2, KVM_GET_SUPPORTED_CPUID)
 KVM_CALL(kvm_get_emulated_cpuid, const struct plugvm_kvm, kvm_cpuid2, KVM_GET_EMULATED_CPUID)
-KVM_CALL(kvm_vcpu_get_hyperv_cpuid, struct plugvm_vcpu, kvm_cpuid2, KVM_GET_SUPPORTED_HV_CPUID)
-KVM_CALL(kvm_vcpu_set_cpuid, struct plugvm_vcpu, kvm_cpuid2, KVM_SET_CPUID2)
+KVM_VCPU_CALL(kvm_vcpu_get_hyperv_cpuid, kvm_cpuid2, KVM_GET_SUPPORTED_HV_CPUID)
+KVM_VCPU_CALL(kvm_vcpu_set_cpuid, kvm_cpuid2, KVM_SET_CPUID2)
 KVM_CALL(kvm_get_msr_index_list, const struct plugvm_kvm, kvm_msr_list, KVM_GET_MSR_INDEX_LIST)
-KVM_CALL(kvm_vcpu_get_msrs, struct plugvm_vcpu, kvm_msrs, KVM_GET_MSRS)
-KVM_CALL(kvm_vcpu_set_msrs, struct plugvm_vcpu, kvm_msrs, KVM_SET_MSRS)
-KVM_CALL(kvm_vcpu_enable_cap, struct plugvm_vcpu, kvm_enable_cap, KVM_ENABLE_CAP)
+KVM_VCPU_CALL(kvm_vcpu_get_msrs, kvm_msrs, KVM_GET_MSRS)
+KVM_VCPU_CALL(kvm_vcpu_set_msrs, kvm_msrs, KVM_SET_MSRS)
+KVM_VCPU_CALL(kvm_vcpu_enable_cap, kvm_enable_cap, KVM_ENABLE_CAP)
 KVM_CALL(kvm_vm_set_msr_filter, struct plugvm_vm, kvm_msr_filter, KVM_X86_SET_MSR_FILTER)
-KVM_CALL(kvm_vcpu_get_nested_state, struct plugvm_vcpu, kvm_nested_state, KVM_GET_NESTED_STATE)
-KVM_CALL(kvm_vcpu_set_nested_state, struct plugvm_vcpu, kvm_nested_state, KVM_SET_NESTED_STATE)
-KVM_CALL(kvm_vcpu_set_guest_debug, struct plugvm_vcpu, kvm_guest_debug, KVM_SET_GUEST_DEBUG)
-KVM_CALL(kvm_vcpu_translate, struct plugvm_vcpu, kvm_translation, KVM_TRANSLATE)
+KVM_VCPU_CALL(kvm_vcpu_get_nested_state, kvm_nested_state, KVM_GET_NESTED_STATE)
+KVM_VCPU_CALL(kvm_vcpu_set_nested_state, kvm_nested_state, KVM_SET_NESTED_STATE)
+KVM_VCPU_CALL(kvm_vcpu_set_guest_debug, kvm_guest_debug, KVM_SET_GUEST_DEBUG)
+KVM_VCPU_CALL(kvm_vcpu_translate, kvm_translation, KVM_TRANSLATE)
 
 int kvm_vm_set_identity_map_addr(struct plugvm_vm *vm, uint64_t address)
 {
@@ -131,7 +128,7 @@ int kvm_vcpu_get_cpuid(struct plugvm_vcpu *vcpu, struct kvm_cpuid2 *cpuid)
 {
 	static const struct kvm_cpuid_entry2 none;
 	uint32_t capacity = cpuid->nent;
-	int result = kvm_ioctl(vcpu->fd, KVM_GET_CPUID2, cpuid);
+	int result = kvm_vcpu_get(vcpu, KVM_GET_CPUID2, cpuid);
 	if (result < 0 || cpuid->nent != capacity)
 		return result;
 	/* Before Linux 6.3 KVM leaves the number as it was, and what it did not write as it was: zeros. */
@@ -154,31 +151,31 @@ size_t kvm_vm_xsave_size(const struct plugvm_vm *vm)
 
 int kvm_vcpu_get_xsave(struct plugvm_vcpu *vcpu, void *xsave, size_t size)
 {
-	return kvm_ioctl(vcpu->fd, size > XSAVE_SIZE_MIN ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, xsave);
+	return kvm_vcpu_get(vcpu, size > XSAVE_SIZE_MIN ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, xsave);
 }
 
 int kvm_vcpu_set_xsave(struct plugvm_vcpu *vcpu, const void *xsave)
 {
-	return kvm_ioctl(vcpu->fd, KVM_SET_XSAVE, (void *)xsave);
+	return kvm_vcpu_set(vcpu, KVM_SET_XSAVE, (void *)xsave);
 }
 
 int kvm_vcpu_get_tsc_khz(struct plugvm_vcpu *vcpu)
 {
-	return kvm_ioctl_number(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+	return kvm_vcpu_get(vcpu, KVM_GET_TSC_KHZ, NULL);
 }
 
 int kvm_vcpu_set_tsc_khz(struct plugvm_vcpu *vcpu, uint32_t khz)
 {
-	return kvm_ioctl_number(vcpu->fd, KVM_SET_TSC_KHZ, khz);
+	return kvm_vcpu_set(vcpu, KVM_SET_TSC_KHZ, (void *)(uintptr_t)khz);
 }
 
 int kvm_vcpu_interrupt(struct plugvm_vcpu *vcpu, uint32_t vector)
 {
 	struct kvm_interrupt interrupt = {.irq = vector};
-	return kvm_ioctl(vcpu->fd, KVM_INTERRUPT, &interrupt);
+	return kvm_vcpu_set(vcpu, KVM_INTERRUPT, &interrupt);
 }
 
 int kvm_vcpu_nmi(struct plugvm_vcpu *vcpu)
 {
-	return kvm_ioctl_number(vcpu->fd, KVM_NMI, 0);
+	return kvm_vcpu_set(vcpu, KVM_NMI, NULL);
 }

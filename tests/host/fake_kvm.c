@@ -110,6 +110,8 @@ static int check_extension(unsigned long capability)
 		return fake_kvm.max_vcpus;
 	case KVM_CAP_XSAVE2:
 		return fake_kvm.xsave_size;
+	case KVM_CAP_SYNC_REGS:
+		return (int)fake_kvm.sync_sets;
 	default:
 		return capability == fake_kvm.extension ||
 		       (capability < FAKE_CAPS_MAX && fake_kvm.caps[capability]);
@@ -466,11 +468,37 @@ int fake_kvm_idle(struct fake_vcpu *vcpu)
 	return EINTR;
 }
 
+/* Take what is dirty; returns 0 or an errno. */
+static int take_dirty(struct fake_vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	if (run->kvm_valid_regs & ~(uint64_t)fake_kvm.sync_sets || run->kvm_dirty_regs & ~UINT64_C(1))
+		return EINVAL;
+	if (run->kvm_dirty_regs & KVM_SYNC_X86_REGS)
+		vcpu->regs = run->s.regs.regs;
+	run->kvm_dirty_regs = 0;
+	return 0;
+}
+
+/* As KVM does it: what is dirty first, what is wanted last, whatever is returned. */
 static int fake_run(struct fake_vcpu *vcpu)
 {
-	if (__atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_SEQ_CST))
-		return refuse(EINTR);
-	int code = fake_kvm.run ? fake_kvm.run(vcpu) : fake_kvm_idle(vcpu);
+	struct kvm_run *run = vcpu->run;
+	int code = 0;
+	if (vcpu->mp_state.mp_state == KVM_MP_STATE_UNINITIALIZED)
+		code = EAGAIN;
+	else
+		code = take_dirty(vcpu);
+	if (code == 0 && __atomic_load_n(&run->immediate_exit, __ATOMIC_SEQ_CST))
+		code = EINTR;
+	if (code == 0)
+		code = fake_kvm.run ? fake_kvm.run(vcpu) : fake_kvm_idle(vcpu);
+	if (run->kvm_valid_regs & KVM_SYNC_X86_REGS)
+		run->s.regs.regs = vcpu->regs;
+	if (run->kvm_valid_regs & KVM_SYNC_X86_SREGS)
+		run->s.regs.sregs = vcpu->sregs;
+	if (run->kvm_valid_regs & KVM_SYNC_X86_EVENTS)
+		run->s.regs.events = vcpu->events;
 	return code ? refuse(code) : 0;
 }
 
@@ -515,6 +543,7 @@ void fake_kvm_install(void)
 	fake_kvm.run_size = FAKE_RUN_BYTES;
 	fake_kvm.address_bits = 46;
 	fake_kvm.extension = KVM_CAP_IRQCHIP;
+	fake_kvm.sync_sets = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS;
 	fake_kvm_fail(0, 0, 0);
 	kvm_backend = (struct kvm_backend){.open = fake_open, .ioctl = fake_ioctl, .map = fake_map};
 }

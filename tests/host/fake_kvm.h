@@ -72,7 +72,8 @@ struct fake_kvm {
 	int max_vcpus;                 /* KVM_CAP_MAX_VCPUS */
 	uint8_t xsave[FAKE_XSAVE_MAX]; /* of all vCPUs, to save room; as the next */
 	uint8_t nested[FAKE_NESTED_MAX];
-	int xsave_size; /* KVM_CAP_XSAVE2; 0: the 4096 bytes of old */
+	uint32_t sync_sets; /* KVM_CAP_SYNC_REGS */
+	int xsave_size;     /* KVM_CAP_XSAVE2; 0: the 4096 bytes of old */
 	uint32_t nested_size;
 	uint32_t msr_count; /* that the index list has; 0: FAKE_MSRS */
 	fake_run_fn *run;   /* NULL: the guest runs until it is kicked */

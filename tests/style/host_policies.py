@@ -24,9 +24,10 @@ def requests_of_kvm(root):
     found = {}
     for path in tree(os.path.join(root, "src", "kvm")):
         for statement in re.split(r"[;{}]|\n(?=[A-Z_]+\()", without_comments(read(root, "src", "kvm", path))):
-            for name in re.findall(r"\bKVM_\w+\b", statement):
+            # Not where a request is only compared.
+            for name in re.findall(r"(?<!== )\bKVM_\w+\b", statement):
                 if name in requests:
-                    is_vcpu = re.search(r"\bvcpu->fd\b|struct plugvm_vcpu,|STATE_CALLS\(", statement)
+                    is_vcpu = re.search(r"\bvcpu->fd\b|\bkvm_vcpu_[gs]et\(|VCPU_CALL\(|STATE_CALLS\(|KVM_SYNC_X86_", statement)
                     found.setdefault(name, set()).add("vcpu" if is_vcpu else "main")
     return found
 
