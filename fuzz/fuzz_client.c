@@ -180,7 +180,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	machine.info.request_bytes = LIMIT_REQUEST_BYTES;
 	connection.socket = FIRST_FD - 1;
 	connection.machine = &machine;
-	REQUIRE(vcpu_new(&machine, fds, &vcpu) == 0);
+	REQUIRE(vcpu_new(&machine, fds, NULL, &vcpu) == 0);
 	return 0;
 }
 

@@ -427,7 +427,8 @@ int crosvm_vcpu_resume(struct crosvm_vcpu *);
 
 /*
  * Get or set a part of the vCPU's state, between wait and resume (-EBUSY at other times). Setting regs, sregs
- * and debugregs is deferred: it travels with the resume, or right before the next get of the same set.
+ * and debugregs is deferred, and setting events too with CROSVM_FEATURE_AREA: it travels with the resume, or right before
+ * the next get of the same set.
  */
 int crosvm_vcpu_get_regs(struct crosvm_vcpu *, struct kvm_regs *out_regs);
 int crosvm_vcpu_set_regs(struct crosvm_vcpu *, const struct kvm_regs *regs);
@@ -496,6 +497,7 @@ enum crosvm_irqchip {
 #define CROSVM_FEATURE_TRANSLATE    (1 << 13) /* crosvm_vcpu_translate() */
 #define CROSVM_FEATURE_SNAPSHOT     (1 << 14) /* crosvm_vcpu_get_all() */
 #define CROSVM_FEATURE_END          (1 << 15) /* crosvm_get_end() */
+#define CROSVM_FEATURE_AREA         (1 << 16) /* the vCPUs speak through shared memory, without any call for it */
 
 struct crosvm_info {
 	uint32_t size;       /* in: sizeof(struct crosvm_info), which later versions may enlarge */
@@ -601,10 +603,20 @@ int crosvm_vcpu_wait_timeout(struct crosvm_vcpu *, struct crosvm_vcpu_event *out
 
 /*
  * Return an fd, owned by the vCPU, that is readable while an event waits for crosvm_vcpu_wait() or the VM has ended:
- * for poll(2) and epoll(7), and never to be read. Works with every host. Call it between crosvm_get_vcpu() and the
- * first wait, or later.
+ * for poll(2) and epoll(7), and never to be read. It can be readable for one that was taken just before, too: a wait with
+ * a timeout of 0 then gives -EAGAIN. Works with every host. Call it between crosvm_get_vcpu() and the first wait, or later.
  */
 int crosvm_vcpu_get_poll_fd(struct crosvm_vcpu *);
+
+/*
+ * Say how long a wait for the host looks for its message before it sleeps: CROSVM_SPIN_AUTO, as long as it helps, which the
+ * library finds out and the host limits; or so many microseconds, 0 to 1,000,000; and never longer than the operator has said
+ * (plugvm(1), --spin). The environment variable PLUGVM_SPIN is the same for all vCPUs, "auto" by default.
+ *   -EINVAL  another number
+ *   -ENOTTY  the vCPU has no shared memory (CROSVM_FEATURE_AREA), and always sleeps
+ */
+#define CROSVM_SPIN_AUTO (-1)
+int crosvm_vcpu_set_spin(struct crosvm_vcpu *, int us);
 
 /* Set MSRs in order and tell how many were set: if fewer than `count`, KVM refused the one with that index. */
 int crosvm_vcpu_set_msrs_counted(struct crosvm_vcpu *, uint32_t count, const struct kvm_msr_entry *entries,

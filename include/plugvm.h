@@ -330,6 +330,11 @@ const char *plugvm_policy_text(const char *name);
 /* The most vCPUs that a VM can have here; the kernel may take fewer (KVM_CAP_MAX_VCPUS). */
 #define PLUGVM_VCPUS_MAX 1024
 
+/* Of spin_us. */
+#define PLUGVM_SPIN_AUTO  0
+#define PLUGVM_SPIN_NEVER (-1)
+#define PLUGVM_SPIN_MAX   1000000
+
 /*
  * How many fds a VM with that many vCPUs can need beside the embedder's own: RLIMIT_NOFILE should allow them. A vCPU has
  * its own and the four ends of its channel, two of which go to the plugin; 1,024 are for events.
@@ -381,6 +386,13 @@ struct plugvm_plugin_config {
 	void (*kick)(void *context, uint32_t cpu);
 	plugvm_log_fn *log; /* NULL: nothing is logged */
 	void *context;      /* for the three */
+
+	/*
+	 * How long a vCPU's thread and the plugin's library look for each other's message, in the memory that they share,
+	 * before they sleep: PLUGVM_SPIN_AUTO, as long as it helps, which they find out; PLUGVM_SPIN_NEVER; or so many
+	 * microseconds, up to PLUGVM_SPIN_MAX.
+	 */
+	int spin_us;
 };
 
 /*
@@ -588,6 +600,7 @@ struct plugvm_machine_config {
 	 * of their own. For a process that runs one machine and does nothing else.
 	 */
 	bool drop_privileges;
+	int spin_us; /* as of struct plugvm_plugin_config */
 };
 
 struct plugvm_result {

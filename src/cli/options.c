@@ -44,6 +44,7 @@ enum option_id {
 	OPTION_GRACE,
 	OPTION_START_TIMEOUT,
 	OPTION_ANSWER_TIMEOUT,
+	OPTION_SPIN,
 	OPTION_NET,
 	OPTION_TAP_NAME,
 	OPTION_TAP_FD,
@@ -79,6 +80,7 @@ static const struct option long_options[] = {
     {"grace", required_argument, NULL, OPTION_GRACE},
     {"start-timeout", required_argument, NULL, OPTION_START_TIMEOUT},
     {"answer-timeout", required_argument, NULL, OPTION_ANSWER_TIMEOUT},
+    {"spin", required_argument, NULL, OPTION_SPIN},
     {"net", required_argument, NULL, OPTION_NET},
     {"tap-name", required_argument, NULL, OPTION_TAP_NAME},
     {"tap-fd", required_argument, NULL, OPTION_TAP_FD},
@@ -140,6 +142,7 @@ void options_print_usage(void)
 	    "      --grace MS           between asking the plugin to exit and killing it (1000)\n"
 	    "      --start-timeout MS   end the VM if the plugin has not started it by then (0: never)\n"
 	    "      --answer-timeout MS  end the VM if the plugin takes longer for an event (0: never)\n"
+	    "      --spin auto|US       look so long for the other side's message before sleeping (auto)\n"
 	    "      --net host-ip=A,netmask=A,mac=M | tap-name=NAME | tap-fd=N\n"
 	    "                           give the plugin a network tap: a new one, an existing one, an open one\n"
 	    "      --tap-name, --tap-fd, --host-ip, --netmask, --mac\n"
@@ -184,6 +187,17 @@ static int take_number(const char *option, unsigned least, unsigned most, unsign
 	if (parse_number(optarg, least, most, out_number))
 		return STATUS_OK;
 	return usage_error("%s takes a number from %u to %u, not '%s'", option, least, most, optarg);
+}
+
+static int take_spin(int *out_us)
+{
+	bool is_auto = strcmp(optarg, "auto") == 0;
+	unsigned us = 0;
+	if (!is_auto && !parse_number(optarg, 0, PLUGVM_SPIN_MAX, &us))
+		return usage_error("--spin takes auto or microseconds from 0 to %d, not '%s'", PLUGVM_SPIN_MAX,
+		                   optarg);
+	*out_us = is_auto ? PLUGVM_SPIN_AUTO : us == 0 ? PLUGVM_SPIN_NEVER : (int)us;
+	return STATUS_OK;
 }
 
 static int take_kvm_device(struct options *options)
@@ -452,6 +466,8 @@ static int take_option(struct options *options, int id)
 		return take_number("--start-timeout", 0, INT_MAX, &machine->start_timeout_ms);
 	case OPTION_ANSWER_TIMEOUT:
 		return take_number("--answer-timeout", 0, INT_MAX, &machine->answer_timeout_ms);
+	case OPTION_SPIN:
+		return take_spin(&machine->spin_us);
 	case OPTION_NET:
 		return take_net(options);
 	case OPTION_TAP_NAME:

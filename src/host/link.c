@@ -20,6 +20,8 @@
 #include "base/log.h"
 #include "base/packet.h"
 #include "base/sys.h"
+#include "host/link_page.h"
+#include "kvm/sync.h"
 #include "wire/limits.h"
 
 /* Requests that a plugin may have sent, against the rules, while its vCPU ran. More of them is an attack. */
@@ -43,6 +45,7 @@ int link_init(struct vcpu_link *link, uint32_t cpu, struct ranges *ranges, struc
 	atomic_init(&link->failed, 0);
 	atomic_init(&link->pause_wanted, false);
 	atomic_init(&link->pause_user, 0);
+	atomic_init(&link->page, NULL);
 
 	int pair[2];
 	if (sys.socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -92,6 +95,8 @@ void link_cut(struct vcpu_link *link)
 	atomic_store(&link->cut, true);
 	shutdown(link->requests, SHUT_RDWR);
 	shutdown(link->events, SHUT_RDWR);
+	if (atomic_load(&link->page))
+		link_page_cut(link);
 }
 
 int link_check(const struct vcpu_link *link)
@@ -102,11 +107,7 @@ int link_check(const struct vcpu_link *link)
 	return atomic_load_explicit(&link->failed, memory_order_relaxed);
 }
 
-/* Note what went wrong and return the error, or -ECANCELED if the link was cut meanwhile, which explains anything. */
-static int link_fail(struct vcpu_link *link, int error, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int link_fail(struct vcpu_link *link, int error, const char *format, ...)
+int link_fail(struct vcpu_link *link, int error, const char *format, ...)
 {
 	if (atomic_load(&link->cut))
 		return -ECANCELED;
@@ -141,10 +142,26 @@ static int link_send(struct vcpu_link *link, const wire_VcpuResponse *response)
 	return 0;
 }
 
-static int link_send_error(struct vcpu_link *link, int code)
+static bool has_page(struct vcpu_link *link)
+{
+	return atomic_load_explicit(&link->page, memory_order_relaxed);
+}
+
+/* Post an event of `vcpu`, or the reply to a request. */
+static int link_post(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const wire_VcpuResponse *event)
+{
+	return has_page(link) ? link_page_post(link, vcpu, event) : link_send(link, event);
+}
+
+static int link_reply(struct vcpu_link *link, const wire_VcpuResponse *response)
+{
+	return has_page(link) ? link_page_reply(link, response) : link_send(link, response);
+}
+
+static int link_reply_error(struct vcpu_link *link, int code)
 {
 	wire_VcpuResponse response = {.error = code};
-	return link_send(link, &response);
+	return link_reply(link, &response);
 }
 
 /* Wait for something to read until `deadline_ns` (0: not at all). */
@@ -195,6 +212,13 @@ static int link_receive(struct vcpu_link *link, uint64_t deadline_ns, int flags,
 	return 1;
 }
 
+/* Wait for the answer to an event, or a request before it. */
+static int link_await(struct vcpu_link *link, uint64_t deadline_ns, wire_VcpuRequest *out_request)
+{
+	return has_page(link) ? link_page_await(link, deadline_ns, out_request)
+	                      : link_receive(link, deadline_ns, 0, out_request);
+}
+
 static uint64_t answer_deadline(const struct vcpu_link *link)
 {
 	return link->answer_timeout_ms ? clock_ns() + link->answer_timeout_ms * UINT64_C(1000000) : 0;
@@ -209,19 +233,23 @@ struct answer {
 };
 
 /* Apply a resume. A negative errno means that nothing was applied. */
-static int take_resume(struct plugvm_vcpu *vcpu, const wire_VcpuRequest_Resume *peer_resume,
-                       const struct answer *answer)
+static int take_resume(struct vcpu_link *link, struct plugvm_vcpu *vcpu,
+                       const wire_VcpuRequest_Resume *peer_resume, const struct answer *answer)
 {
-	if (answer->data && peer_resume->data.size != answer->size)
-		return -EINVAL;
-	if (peer_resume->regs.size > 0 || peer_resume->sregs.size > 0 || peer_resume->debugregs.size > 0) {
-		int result = vcpu ? vcpu_state_set_registers(vcpu, peer_resume) : -ENODEV;
-		if (result < 0)
-			return result;
-	}
-	if (answer->data)
+	struct vcpu_registers registers;
+	int result = 0;
+	if (has_page(link))
+		link_page_take_registers(link, vcpu, &registers);
+	else
+		result = vcpu_state_unpack_registers(peer_resume, &registers);
+	if (result == 0 && answer->data && peer_resume->data.size != answer->size)
+		result = -EINVAL;
+	if (result == 0 &&
+	    (registers.has_regs || registers.has_sregs || registers.has_debugregs || registers.has_events))
+		result = vcpu ? vcpu_state_set_registers(vcpu, &registers, has_page(link)) : -ENODEV;
+	if (result == 0 && answer->data)
 		memcpy(answer->data, peer_resume->data.data, answer->size);
-	return 0;
+	return result;
 }
 
 /* Send `event` and serve requests until it is resumed. Returns 0 or an error. */
@@ -229,30 +257,30 @@ static int link_serve(struct vcpu_link *link, struct plugvm_vcpu *vcpu, wire_Vcp
                       const struct answer *answer)
 {
 	uint64_t deadline_ns = answer_deadline(link);
-	int result = link_send(link, event);
+	int result = link_post(link, vcpu, event);
 	while (result == 0) {
 		wire_VcpuRequest request = {.which_message = 0};
 		struct vcpu_reply reply;
-		result = link_receive(link, deadline_ns, 0, &request);
+		result = link_await(link, deadline_ns, &request);
 		if (result < 0)
 			return result;
 		switch (request.which_message) {
 		case wire_VcpuRequest_resume_tag:
-			result = take_resume(vcpu, &request.message.resume, answer);
+			result = take_resume(link, vcpu, &request.message.resume, answer);
 			if (result == 0)
 				return 0;
 			/* Resume has no reply of its own: the same event again says what is wrong with it. */
 			event->error = -result;
 			if (answer->registers)
 				hints_refresh(vcpu, &event->message.wait.exit.io, answer->registers);
-			result = link_send(link, event);
+			result = link_post(link, vcpu, event);
 			break;
 		case wire_VcpuRequest_wait_tag:
-			result = link_send_error(link, EPROTO);
+			result = link_reply_error(link, EPROTO);
 			break;
 		default:
 			vcpu_request_serve(vcpu, &request, &reply);
-			result = link_send(link, &reply.message);
+			result = link_reply(link, &reply.message);
 			if (reply.memory)
 				free(reply.memory);
 			break;
@@ -277,14 +305,15 @@ static int refuse_stale_requests(struct vcpu_link *link)
 		int code = request.which_message == wire_VcpuRequest_wait_tag ? EPROTO
 		           : request.which_message == 0                       ? ENOTTY
 		                                                              : EBUSY;
-		result = link_send_error(link, code);
+		result = link_reply_error(link, code);
 		if (result < 0)
 			return result;
 	}
 	return link_fail(link, -EPROTO, "%d requests came while the vCPU was running", STALE_REQUESTS_MAX);
 }
 
-int link_deliver_init(struct vcpu_link *link, struct plugvm_vcpu *vcpu)
+/* The packets of a plugin begin with a question for the first event. */
+static int await_wait(struct vcpu_link *link)
 {
 	uint64_t deadline_ns = answer_deadline(link);
 	for (;;) {
@@ -293,11 +322,18 @@ int link_deliver_init(struct vcpu_link *link, struct plugvm_vcpu *vcpu)
 		if (result < 0)
 			return result;
 		if (request.which_message == wire_VcpuRequest_wait_tag)
-			break;
-		result = link_send_error(link, request.which_message == 0 ? ENOTTY : EPROTO);
+			return 0;
+		result = link_reply_error(link, request.which_message == 0 ? ENOTTY : EPROTO);
 		if (result < 0)
 			return result;
 	}
+}
+
+int link_deliver_init(struct vcpu_link *link, struct plugvm_vcpu *vcpu)
+{
+	int result = has_page(link) ? link_check(link) : await_wait(link);
+	if (result < 0)
+		return result;
 	wire_VcpuResponse event = {.which_message = wire_VcpuResponse_wait_tag};
 	event.message.wait.which_exit = wire_VcpuResponse_Wait_init_tag;
 	struct answer none = {.data = NULL};
@@ -309,7 +345,7 @@ static int link_deliver(struct vcpu_link *link, struct plugvm_vcpu *vcpu, wire_V
                         const struct answer *answer)
 {
 	int result = link_check(link);
-	if (result == 0)
+	if (result == 0 && !has_page(link))
 		result = refuse_stale_requests(link);
 	if (result == 0)
 		result = link_serve(link, vcpu, event, answer);
@@ -342,6 +378,8 @@ static int deliver_claimed(struct vcpu_link *link, struct plugvm_vcpu *vcpu, con
 /* A write that needs no answer. Waits only while the plugin has left so many of them that the channel is full. */
 static int deliver_async(struct vcpu_link *link, const struct guest_access *access)
 {
+	if (has_page(link))
+		return link_page_posted_write(link, access, answer_deadline(link));
 	wire_VcpuResponse event;
 	fill_io(&event, access);
 	event.message.wait.exit.io.no_resume = true;
@@ -382,12 +420,17 @@ int link_pre_run(struct vcpu_link *link, struct plugvm_vcpu *vcpu)
 	}
 	if (result == 0 && !access_pending)
 		result = link_deliver_open_window(link, vcpu);
+	/* An embedder may run its vCPU by a call of its own. */
+	if (vcpu)
+		kvm_sync_forget(vcpu);
 	return result;
 }
 
 void link_post_run(struct vcpu_link *link)
 {
 	link->access_pending = true;
+	if (has_page(link))
+		link_page_prepare(link);
 }
 
 int link_deliver_hyperv_call(struct vcpu_link *link, struct plugvm_vcpu *vcpu, uint64_t input,

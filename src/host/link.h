@@ -3,10 +3,11 @@
  * The host's end of one vCPU channel: events to the plugin, and the plugin's requests in between. Used by the
  * vCPU's thread; only link_cut() may come from any thread or a signal handler. Trusts nothing that arrives.
  *
- * A channel is a SOCK_SEQPACKET pair for each direction, so that packets keep their boundaries, the two sides have
- * their own file flags, and the plugin cannot re-open an end through /proc. The vCPU thread blocks in recv and
- * send, which the plugin can make last for ever; link_cut() ends both at once by shutdown(2) of the host's own
- * ends, which the plugin can neither prevent nor undo.
+ * With a plugin that has asked for it, a channel is a page of memory that both share (link_page.h). Else it is a
+ * SOCK_SEQPACKET pair for each direction, so that packets keep their boundaries, the two sides have their own file flags,
+ * and the plugin cannot re-open an end through /proc. Either way the vCPU thread waits for the plugin, which can make that
+ * last for ever. link_cut() ends it at once: by a word of the host's own memory, or by shutdown(2) of the host's own ends,
+ * neither of which the plugin can prevent or undo.
  */
 #ifndef PLUGVM_HOST_LINK_H
 #define PLUGVM_HOST_LINK_H
@@ -21,6 +22,8 @@
 #include "wire/codec.h"
 #include "wire/event.h"
 #include "wire/limits.h"
+
+struct host_end;
 
 struct vcpu_link {
 	uint32_t cpu;
@@ -38,7 +41,12 @@ struct vcpu_link {
 	struct wire_arena elements;
 	atomic_bool pause_wanted; /* after pause_user was written */
 	_Atomic(uint64_t) pause_user;
-	bool access_pending; /* KVM has still to complete the access of the last exit */
+	/* link_page.c; NULL: the plugin uses the packets above */
+	_Atomic(struct host_end *) page;
+	uint16_t page_set;         /* enum page_set: what came with the resume */
+	uint16_t page_wanted;      /* what goes with each event */
+	uint16_t page_next_wanted; /* once the resume is taken */
+	bool access_pending;       /* KVM has still to complete the access of the last exit */
 	struct counts counts;
 	char fault[160];
 };
@@ -103,6 +111,9 @@ int link_deliver_open_window(struct vcpu_link *link, struct plugvm_vcpu *vcpu);
 int link_pre_run(struct vcpu_link *link, struct plugvm_vcpu *vcpu);
 /* After KVM_RUN gave an exit. (It gives none, but EINTR, once the access of the last one is complete.) */
 void link_post_run(struct vcpu_link *link);
+
+/* Note what went wrong, for the log; returns `error`, or -ECANCELED if the link was cut meanwhile, which explains all. */
+int link_fail(struct vcpu_link *link, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* 0, or -ECANCELED, or what the link has failed with before. */
 int link_check(const struct vcpu_link *link);

@@ -329,6 +329,7 @@ static int start_plugin(struct plugvm_machine *machine, struct plugvm_error *out
 	    .taps = config->taps,
 	    .tap_count = config->tap_count,
 	    .answer_timeout_ms = config->answer_timeout_ms,
+	    .spin_us = config->spin_us,
 	    .die_with_thread = config->die_with_thread,
 	    .start = on_start,
 	    .kick = on_kick,

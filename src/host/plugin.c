@@ -27,6 +27,10 @@ static int check_config(const struct plugvm_plugin_config *config, struct plugvm
 	if (config->vcpu_count > LIMIT_VCPUS)
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL, "%u vCPUs: it can be 1 to %d",
 		                       config->vcpu_count, LIMIT_VCPUS);
+	if (config->spin_us < PLUGVM_SPIN_NEVER || config->spin_us > PLUGVM_SPIN_MAX)
+		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL,
+		                       "spinning for %d us: it can be %d to %d", config->spin_us,
+		                       PLUGVM_SPIN_NEVER, PLUGVM_SPIN_MAX);
 	if (config->tap_count > 0 && (!config->taps || !config->taps[0]))
 		return error_set_plain(out_error, PLUGVM_ERROR_CONFIG, EINVAL,
 		                       "there is a number of taps and no tap");
@@ -158,6 +162,7 @@ int plugvm_plugin_vcpu_new(struct plugvm_plugin *plugin, uint32_t cpu, struct pl
 	if (!pv)
 		return -ENOMEM;
 	pv->link = &plugin->session.links[cpu];
+	pv->area = &plugin->session.area;
 	*out_pv = pv;
 	return 0;
 }
@@ -170,6 +175,7 @@ void plugvm_plugin_vcpu_free(struct plugvm_plugin_vcpu **pv)
 
 int plugvm_plugin_vcpu_init(struct plugvm_plugin_vcpu *pv, struct plugvm_vcpu *vcpu)
 {
+	vcpu_area_begin(pv->area);
 	return link_deliver_init(pv->link, vcpu);
 }
 

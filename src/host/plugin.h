@@ -15,6 +15,7 @@ struct plugvm_plugin {
 
 struct plugvm_plugin_vcpu {
 	struct vcpu_link *link;
+	struct vcpu_area *area;
 };
 
 /* As plugvm_plugin_new(); `measure` times exits. */

@@ -314,6 +314,7 @@ static const struct request_rule {
     {REQUEST(subscribe_exits), PHASE_ANY, 0, false, request_subscribe_exits},
     {REQUEST(set_msr_filter), PHASE_ANY, 0, true, request_set_msr_filter},
     {REQUEST(get_end), PHASE_ANY, 0, false, request_get_end},
+    {REQUEST(get_area), PHASE_SETUP, 0, false, request_get_area},
 #undef REQUEST
 };
 

@@ -34,5 +34,6 @@ request_fn request_signal_msi;
 request_fn request_subscribe_exits;
 request_fn request_set_msr_filter;
 request_fn request_get_end;
+request_fn request_get_area;
 
 #endif

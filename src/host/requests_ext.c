@@ -159,3 +159,14 @@ int request_get_end(struct request *request)
 	};
 	return 0;
 }
+
+int request_get_area(struct request *request)
+{
+	struct session *session = request->session;
+	if (request->message->message.get_area.version != AREA_VERSION)
+		return -ENOTSUP;
+	int result = vcpu_area_hand_over(&session->area, session->links, &request->reply->fds[0]);
+	if (result == 0)
+		request->reply->fd_count = 1;
+	return result;
+}

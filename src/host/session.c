@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -13,6 +14,7 @@
 #include "base/fd.h"
 #include "base/foreign.h"
 #include "base/sys.h"
+#include "jail/jail.h"
 
 /* More were refused before they were received. */
 #define RECEIVE_FDS LIMIT_PACKET_FDS
@@ -61,6 +63,19 @@ int session_add_connection(struct session *session, int *out_plugin_socket)
 	return 0;
 }
 
+static struct spin_setting spin_setting(int us)
+{
+	if (us == PLUGVM_SPIN_AUTO)
+		return (struct spin_setting){.mode = SPIN_AUTO};
+	return (struct spin_setting){.mode = SPIN_FIXED, .fixed_ns = us < 0 ? 0 : (uint32_t)us * 1000};
+}
+
+static unsigned plugin_cpus(const struct plugvm_jail *jail)
+{
+	uint64_t percent = jail ? jail->limits[PLUGVM_LIMIT_CPU] : 0;
+	return percent > 0 && percent / 100 < UINT_MAX ? (unsigned)(percent / 100) : UINT_MAX;
+}
+
 static int init_links(struct session *session, const struct plugvm_plugin_config *config, bool measure)
 {
 	session->links = calloc(config->vcpu_count, sizeof(session->links[0]));
@@ -91,6 +106,7 @@ int session_init(struct session *session, const struct plugvm_plugin_config *con
 	atomic_init(&session->dying, false);
 	atomic_init(&session->exits_wanted, 0);
 	session->notifier.armed = -1;
+	session->area.area.fd = session->area.loadavg = -1;
 
 	int result = 0;
 	session->epoll = sys.epoll_create1(EPOLL_CLOEXEC);
@@ -106,6 +122,9 @@ int session_init(struct session *session, const struct plugvm_plugin_config *con
 		result = hints_init(&session->hints, config->vcpu_count);
 	if (result == 0)
 		result = init_links(session, config, measure);
+	if (result == 0)
+		result = vcpu_area_init(&session->area, config->vcpu_count, spin_setting(config->spin_us),
+		                        plugin_cpus(config->jail));
 	if (result == 0) {
 		/* Large, but only what a message ever reaches costs memory. */
 		session->request = malloc(LIMIT_REQUEST_BYTES);
@@ -160,6 +179,7 @@ void session_fini(struct session *session, struct plugvm_vm *vm)
 	for (uint32_t cpu = 0; cpu < session->vcpu_count; cpu++)
 		link_fini(&session->links[cpu]);
 	free(session->links);
+	vcpu_area_fini(&session->area);
 	objects_fini(&session->objects, vm);
 	ranges_fini(&session->ranges);
 	hints_fini(&session->hints);

@@ -16,6 +16,7 @@
 #include "host/notifier.h"
 #include "host/objects.h"
 #include "host/tap.h"
+#include "host/vcpu_area.h"
 #include "host/vm_state.h"
 #include "plugvm.h"
 
@@ -58,6 +59,7 @@ struct session {
 	struct ranges ranges;
 	struct hints hints;
 	struct vcpu_link *links; /* vcpu_count */
+	struct vcpu_area area;
 	struct range_names *range_names;
 	const struct plugvm_tap *tap; /* the first of the configuration; NULL: none */
 	atomic_uint exits_wanted;     /* WIRE_EXIT_*: what the plugin asked for */

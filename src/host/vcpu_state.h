@@ -8,6 +8,7 @@
 #define PLUGVM_HOST_VCPU_STATE_H
 
 #include <linux/kvm.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "plugvm.h"
@@ -31,9 +32,22 @@ int vcpu_state_get(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set,
 /* The same, and -EINVAL for bytes of the wrong length. */
 int vcpu_state_set(struct plugvm_vcpu *vcpu, wire_VcpuRequest_StateSet peer_set, struct wire_bytes peer_state);
 
+/* Registers that come along with a resume. */
+struct vcpu_registers {
+	bool has_regs, has_sregs, has_debugregs, has_events;
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_debugregs debugregs;
+	struct kvm_vcpu_events events;
+};
+
+/* Take those of a message. -EINVAL: of a wrong length. */
+int vcpu_state_unpack_registers(const wire_VcpuRequest_Resume *peer_resume, struct vcpu_registers *out_registers);
+
 /*
- * Set the registers that came with a resume, all or nothing: on failure the vCPU has the registers that it had.
+ * Set them, all or nothing: on failure, which is KVM's errno, the vCPU has the registers that it had. With `by_run` the
+ * general ones may travel with the next KVM_RUN (kvm/sync.h).
  */
-int vcpu_state_set_registers(struct plugvm_vcpu *vcpu, const wire_VcpuRequest_Resume *peer_resume);
+int vcpu_state_set_registers(struct plugvm_vcpu *vcpu, const struct vcpu_registers *registers, bool by_run);
 
 #endif

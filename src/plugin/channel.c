@@ -19,6 +19,8 @@
 #include "base/fd.h"
 #include "base/packet.h"
 #include "base/sys.h"
+#include "channel/plugin_end.h"
+#include "plugin/channel_page.h"
 #include "wire/limits.h"
 
 #define FRAME_BYTES (WIRE_FRAME_HEADER_MAX + LIMIT_VCPU_RESPONSE_BYTES)
@@ -57,6 +59,7 @@ int channel_init(struct channel *channel, int fds[2])
 
 void channel_fini(struct channel *channel)
 {
+	channel_free_page(channel);
 	fd_close(&channel->write_fd);
 	fd_close(&channel->read_fd);
 	free(channel->buffers);
@@ -67,6 +70,7 @@ void channel_hang_up(struct channel *channel)
 {
 	shutdown(channel->write_fd, SHUT_RDWR);
 	shutdown(channel->read_fd, SHUT_RDWR);
+	channel_kick_page(channel);
 }
 
 int channel_break(struct channel *channel, int error)
@@ -118,6 +122,10 @@ int channel_send(struct channel *channel, const wire_VcpuRequest *request)
 	ssize_t size = wire_encode_vcpu_request(request, data, LIMIT_VCPU_REQUEST_BYTES);
 	if (size < 0)
 		return -E2BIG;
+	if (channel->page) {
+		plugin_end_request(channel->page, data, (uint32_t)size);
+		return 0;
+	}
 	int error = channel->write_is_socket ? packet_send(channel->write_fd, data, (size_t)size, NULL, 0, 0)
 	                                     : write_to_pipe(channel->write_fd, data, (size_t)size);
 	return error ? channel_break(channel, error) : 0;
@@ -263,6 +271,8 @@ int channel_next(struct channel *channel, const struct timespec *deadline, const
 
 int channel_next_reply(struct channel *channel, const struct wire_arena *elements, wire_VcpuResponse *out_response)
 {
+	if (channel->page)
+		return channel_page_reply(channel, elements, out_response);
 	return take_message(channel, true, NULL, elements, out_response);
 }
 

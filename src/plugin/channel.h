@@ -8,13 +8,18 @@
 #ifndef PLUGVM_PLUGIN_CHANNEL_H
 #define PLUGVM_PLUGIN_CHANNEL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <time.h>
 
 #include "wire/codec.h"
 
 struct channel_buffers;
+struct plugin_end;
+struct plugin_event;
+struct vcpu_page;
 
 struct channel {
 	int write_fd;
@@ -26,6 +31,9 @@ struct channel {
 	size_t taken_at; /* the frame that was handed out last, which the next call removes */
 	size_t taken_size;
 	struct channel_buffers *buffers;
+	/* Memory that is shared with the host takes the messages, and read_fd only tells of them. NULL: there is none. */
+	struct plugin_end *page;
+	atomic_bool hung_up;
 };
 
 /*
@@ -33,6 +41,22 @@ struct channel {
  * caller's. Returns 0, -ENOMEM or the -errno of fstat(2).
  */
 int channel_init(struct channel *channel, int fds[2]);
+
+/* Have it use `page` from now on. Returns 0, -ENOMEM, or -EINVAL: PLUGVM_SPIN in the environment makes no sense. */
+int channel_use_page(struct channel *channel, struct vcpu_page *page);
+
+/*
+ * With a page: wait for an event, which may be a message, until `deadline` (NULL: for ever), as channel_next(); resume
+ * the vCPU: arguments as of plugin_end_resume().
+ */
+int channel_wait_page(struct channel *channel, const struct timespec *deadline, struct plugin_event *out_event);
+void channel_resume_page(struct channel *channel, const void *data, uint32_t size, uint16_t set, uint16_t wanted);
+
+/*
+ * With a page, before poll(2) on read_fd: take what it told of earlier events, and have it tell of the next. Returns true
+ * if there is one already, of which it will not tell.
+ */
+bool channel_arm_page(struct channel *channel);
 
 /* Close it. Nobody may be inside another of these functions. */
 void channel_fini(struct channel *channel);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
@@ -17,6 +18,7 @@
 #include "plugin/info.h"
 #include "plugin/peer.h"
 #include "plugin/stats.h"
+#include "wire/event.h"
 
 #define PACKET_AUTO __attribute__((cleanup(packet_fini))) struct packet
 
@@ -244,17 +246,48 @@ static int fetch_vcpus(struct crosvm *c, int *fds, const struct crosvm_info *inf
 	return 0;
 }
 
+/* PLUGVM_CHANNEL=packets in the environment keeps the packets: to compare, and to find out who is to blame. */
+static bool wants_area(void)
+{
+	const char *text = getenv("PLUGVM_CHANNEL");
+	return !text || strcmp(text, "packets") != 0;
+}
+
+/* Fetch the memory that takes the vCPUs' messages. Where the host has none for us, the packets do. */
+static int fetch_area(struct crosvm *c, const struct crosvm_info *info, struct area *out_area)
+{
+	wire_MainRequest request = {.which_message = wire_MainRequest_get_area_tag,
+	                            .message.get_area.version = AREA_VERSION};
+	int fd;
+	int error = connection_call(c, &request, NULL, &fd, 1, &(wire_MainResponse){.error = 0});
+	if (error)
+		return error == -ENOTSUP || error == -EBUSY ? 0 : error;
+	error = area_open(&fd, out_area);
+	if (!error && out_area->vcpu_count != info->vcpu_count) {
+		area_fini(out_area);
+		error = -EPROTO;
+	}
+	return error;
+}
+
 static int fetch_machine_into(struct crosvm *c, int *fds)
 {
 	struct crosvm_info info;
+	struct area area = {.memory = NULL};
 	int error = info_fetch(c, &info);
 	if (!error) {
 		error = fetch_vcpus(c, fds, &info);
+		if (!error && info.features & WIRE_FEATURE_AREA && wants_area())
+			error = fetch_area(c, &info, &area);
 	} else if (error == -ENOTTY) {
 		info_of_original(&info);
 		error = fetch_all_vcpus(c, fds, &info);
 	}
-	return error ? error : machine_new(&info, fds, &c->machine);
+	if (!error)
+		error = machine_new(&info, fds, area.memory ? &area : NULL, &c->machine);
+	if (error && area.memory)
+		area_fini(&area);
+	return error;
 }
 
 static int fetch_machine(struct crosvm *c)

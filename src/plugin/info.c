@@ -29,6 +29,7 @@ SAME_FEATURE(GUEST_DEBUG);
 SAME_FEATURE(TRANSLATE);
 SAME_FEATURE(SNAPSHOT);
 SAME_FEATURE(END);
+SAME_FEATURE(AREA);
 
 static int check_info(const struct crosvm_info *info)
 {

@@ -29,7 +29,7 @@ void machine_unclaim(void)
 	atomic_store(&registry.claimed, false);
 }
 
-int machine_new(const struct crosvm_info *info, int *fds, struct machine **out_machine)
+int machine_new(const struct crosvm_info *info, int *fds, const struct area *area, struct machine **out_machine)
 {
 	size_t vcpu_count = info->vcpu_count;
 	struct machine *machine = calloc(1, sizeof(*machine) + vcpu_count * sizeof(struct crosvm_vcpu *));
@@ -41,7 +41,8 @@ int machine_new(const struct crosvm_info *info, int *fds, struct machine **out_m
 
 	for (; machine->vcpu_count < vcpu_count; machine->vcpu_count++) {
 		size_t id = machine->vcpu_count;
-		int error = vcpu_new(machine, &fds[2 * id], &machine->vcpus[id]);
+		struct vcpu_page *page = area ? area_page(area, (uint32_t)id) : NULL;
+		int error = vcpu_new(machine, &fds[2 * id], page, &machine->vcpus[id]);
 		if (!error)
 			continue;
 		while (machine->vcpu_count > 0)
@@ -49,8 +50,17 @@ int machine_new(const struct crosvm_info *info, int *fds, struct machine **out_m
 		free(machine);
 		return error;
 	}
+	atomic_init(&machine->area_users, (unsigned int)vcpu_count);
+	if (area)
+		machine->area = *area;
 	*out_machine = machine;
 	return 0;
+}
+
+void machine_leave_area(struct machine *machine)
+{
+	if (atomic_fetch_sub(&machine->area_users, 1) == 1 && machine->area.memory)
+		area_fini(&machine->area);
 }
 
 void machine_ref(struct machine *machine)

@@ -55,11 +55,13 @@ static void set_watches(struct ready *ready, const struct channel *channel, bool
 		ready->watches = watches;
 }
 
-void ready_update(struct ready *ready, const struct channel *channel, bool wants_message)
+void ready_update(struct ready *ready, struct channel *channel, bool wants_message)
 {
 	if (!ready->is_open)
 		return;
-	bool has_buffered = channel->broken || (wants_message && channel_is_ready(channel));
+	bool is_ready = wants_message && !channel->broken &&
+	                (channel->page ? channel_arm_page(channel) : channel_is_ready(channel));
+	bool has_buffered = channel->broken || is_ready;
 	if (has_buffered != ready->has_buffered)
 		set_buffered(ready, has_buffered);
 	if (wants_message != ready->watches)

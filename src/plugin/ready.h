@@ -26,6 +26,6 @@ int ready_open(struct ready *ready, const struct channel *channel);
 void ready_close(struct ready *ready);
 
 /* Follow the channel, if it is open: `wants_message` tells whether a message would be taken now. */
-void ready_update(struct ready *ready, const struct channel *channel, bool wants_message);
+void ready_update(struct ready *ready, struct channel *channel, bool wants_message);
 
 #endif

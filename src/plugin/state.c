@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "channel/plugin_end.h"
 #include "plugin/stats.h"
 #include "plugin/vcpu.h"
 
@@ -15,12 +16,20 @@ static const struct {
 	wire_VcpuRequest_StateSet on_wire;
 	size_t offset; /* of the copy in struct state */
 	size_t size;
+	enum page_set in_page;
 } sets[STATE_KINDS] = {
-    [STATE_REGS] = {wire_VcpuRequest_StateSet_REGS, offsetof(struct state, regs), sizeof(struct kvm_regs)},
-    [STATE_SREGS] = {wire_VcpuRequest_StateSet_SREGS, offsetof(struct state, sregs), sizeof(struct kvm_sregs)},
+    [STATE_REGS] = {wire_VcpuRequest_StateSet_REGS, offsetof(struct state, regs), sizeof(struct kvm_regs),
+                    PAGE_REGS},
+    [STATE_SREGS] = {wire_VcpuRequest_StateSet_SREGS, offsetof(struct state, sregs), sizeof(struct kvm_sregs),
+                     PAGE_SREGS},
     [STATE_DEBUGREGS] = {wire_VcpuRequest_StateSet_DEBUGREGS, offsetof(struct state, debugregs),
-                         sizeof(struct kvm_debugregs)},
+                         sizeof(struct kvm_debugregs), PAGE_DEBUGREGS},
+    [STATE_EVENTS] = {wire_VcpuRequest_StateSet_EVENTS, offsetof(struct state, events),
+                      sizeof(struct kvm_vcpu_events), PAGE_EVENTS},
 };
+
+/* After so many events in a row whose registers nobody looked at, they do not come any more. */
+#define UNUSED_MAX 64
 
 static uint8_t *copy_of(struct state *state, enum state_kind kind)
 {
@@ -53,6 +62,32 @@ void state_keep_snapshots(struct state *state, const wire_VcpuResponse_Wait_Io *
 	keep_snapshot(state, STATE_REGS, io->regs);
 	keep_snapshot(state, STATE_SREGS, io->sregs);
 	keep_snapshot(state, STATE_DEBUGREGS, io->debugregs);
+}
+
+void state_keep_page(struct state *state, struct plugin_end *end, uint16_t valid)
+{
+	for (enum state_kind kind = 0; kind < STATE_KINDS; kind++) {
+		if (!(valid & sets[kind].in_page))
+			continue;
+		memcpy(copy_of(state, kind), plugin_end_registers(end, sets[kind].in_page), sets[kind].size);
+		state->copies[kind] = STATE_SNAPSHOT;
+		if (++state->unused[kind] == UNUSED_MAX) {
+			state->unused[kind] = 0;
+			state->wanted &= (uint16_t)~sets[kind].in_page;
+		}
+	}
+}
+
+uint16_t state_put_page(struct state *state, struct plugin_end *end)
+{
+	uint16_t set = 0;
+	for (enum state_kind kind = 0; kind < STATE_KINDS; kind++) {
+		if (state->copies[kind] != STATE_PENDING)
+			continue;
+		memcpy(plugin_end_registers(end, sets[kind].in_page), copy_of(state, kind), sets[kind].size);
+		set |= (uint16_t)sets[kind].in_page;
+	}
+	return set;
 }
 
 void state_attach(const struct state *state, wire_VcpuRequest_Resume *resume)
@@ -111,11 +146,15 @@ static int get_stopped(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out
 {
 	if (!vcpu->stopped)
 		return -EBUSY;
+	vcpu->state.unused[kind] = 0;
+	if (vcpu->channel.page)
+		vcpu->state.wanted |= (uint16_t)sets[kind].in_page;
 	if (vcpu->state.copies[kind] == STATE_SNAPSHOT) {
 		memcpy(out, copy_of(&vcpu->state, kind), sets[kind].size);
 		return 0;
 	}
-	int error = send_pending(vcpu, kind);
+	/* Of the events every other set may make something else. */
+	int error = kind == STATE_EVENTS ? state_flush(vcpu) : send_pending(vcpu, kind);
 	return error ? error : fetch(vcpu, sets[kind].on_wire, out, sets[kind].size);
 }
 
@@ -131,6 +170,21 @@ static int state_get(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out)
 	return error;
 }
 
+static void drop_snapshot(struct state *state, enum state_kind kind)
+{
+	if (state->copies[kind] == STATE_SNAPSHOT)
+		state->copies[kind] = STATE_ABSENT;
+}
+
+/* KVM changes one set with another: an exception that waits goes with the registers, an interrupt is in the sregs too. */
+static void drop_dependent(struct state *state, enum state_kind kind)
+{
+	if (kind == STATE_REGS || kind == STATE_SREGS)
+		drop_snapshot(state, STATE_EVENTS);
+	if (kind == STATE_EVENTS)
+		drop_snapshot(state, STATE_SREGS);
+}
+
 static int state_set(struct crosvm_vcpu *vcpu, enum state_kind kind, const void *value)
 {
 	if (!vcpu || !value)
@@ -141,6 +195,7 @@ static int state_set(struct crosvm_vcpu *vcpu, enum state_kind kind, const void 
 	if (vcpu->stopped) {
 		memcpy(copy_of(&vcpu->state, kind), value, sets[kind].size);
 		vcpu->state.copies[kind] = STATE_PENDING;
+		drop_dependent(&vcpu->state, kind);
 	} else {
 		error = -EBUSY;
 	}
@@ -193,6 +248,9 @@ static int get_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, void
 	if (error)
 		return error;
 	error = vcpu->stopped ? fetch(vcpu, set, out, size) : -EBUSY;
+	/* KVM takes a pending INIT when it is asked for the mp state. */
+	for (enum state_kind kind = 0; kind < STATE_KINDS && set == wire_VcpuRequest_StateSet_MP; kind++)
+		drop_snapshot(&vcpu->state, kind);
 	vcpu_leave(vcpu);
 	return error;
 }
@@ -230,4 +288,20 @@ STATE_CALLS(fpu, FPU, kvm_fpu)
 STATE_CALLS(lapic_state, LAPIC, kvm_lapic_state)
 STATE_CALLS(mp_state, MP, kvm_mp_state)
 STATE_CALLS(xcrs, XCREGS, kvm_xcrs)
-STATE_CALLS(vcpu_events, EVENTS, kvm_vcpu_events)
+
+/* The events travel like registers where there is a page. */
+int crosvm_vcpu_get_vcpu_events(struct crosvm_vcpu *vcpu, struct kvm_vcpu_events *out_events)
+{
+	STATS();
+	if (vcpu && vcpu->has_page)
+		return state_get(vcpu, STATE_EVENTS, out_events);
+	return get_now(vcpu, wire_VcpuRequest_StateSet_EVENTS, out_events, sizeof(*out_events));
+}
+
+int crosvm_vcpu_set_vcpu_events(struct crosvm_vcpu *vcpu, const struct kvm_vcpu_events *events)
+{
+	STATS();
+	if (vcpu && vcpu->has_page)
+		return state_set(vcpu, STATE_EVENTS, events);
+	return set_now(vcpu, wire_VcpuRequest_StateSet_EVENTS, events, sizeof(*events));
+}

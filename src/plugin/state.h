@@ -21,11 +21,14 @@
 #include "crosvm.h"
 #include "wire/codec.h"
 
+struct plugin_end;
+
 /* The sets whose setting is deferred; every other one is set and got at once. */
 enum state_kind {
 	STATE_REGS,
 	STATE_SREGS,
 	STATE_DEBUGREGS,
+	STATE_EVENTS, /* where there is a page; elsewhere no resume takes it along */
 	STATE_KINDS,
 };
 
@@ -40,6 +43,10 @@ struct state {
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
 	struct kvm_debugregs debugregs;
+	struct kvm_vcpu_events events;
+	/* With a page: which sets come with the events from now on, as enum page_set, and how long each was of no use. */
+	uint16_t wanted;
+	uint8_t unused[STATE_KINDS];
 };
 
 /* Forget what belonged to an event that is over. */
@@ -47,6 +54,12 @@ void state_forget(struct state *state);
 
 /* Keep the snapshots that came with an event. One of another size than this library knows is none. */
 void state_keep_snapshots(struct state *state, const wire_VcpuResponse_Wait_Io *io);
+
+/* The same where there is a page; `valid` is of enum page_set. */
+void state_keep_page(struct state *state, struct plugin_end *end, uint16_t valid);
+
+/* Put what is pending into the page. Returns which sets that are. */
+uint16_t state_put_page(struct state *state, struct plugin_end *end);
 
 /* Add what is pending to the resume, which then points into `state`. */
 void state_attach(const struct state *state, wire_VcpuRequest_Resume *resume);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "channel/plugin_end.h"
 #include "plugin/connection.h"
 #include "plugin/exits_x86.h"
 #include "plugin/peer.h"
@@ -17,14 +18,20 @@
 
 #define VCPU_RETIRED 0x80000000u
 
-int vcpu_new(const struct machine *machine, int fds[2], struct crosvm_vcpu **out_vcpu)
+int vcpu_new(struct machine *machine, int fds[2], struct vcpu_page *page, struct crosvm_vcpu **out_vcpu)
 {
 	struct crosvm_vcpu *vcpu = calloc(1, sizeof(*vcpu));
 	if (!vcpu)
 		return -ENOMEM;
 	atomic_init(&vcpu->users, 0);
 	vcpu->machine = machine;
+	vcpu->has_page = page;
 	int error = channel_init(&vcpu->channel, fds);
+	if (!error && page) {
+		error = channel_use_page(&vcpu->channel, page);
+		if (error)
+			channel_fini(&vcpu->channel);
+	}
 	if (error) {
 		free(vcpu);
 		return error;
@@ -46,6 +53,7 @@ static void release(struct crosvm_vcpu *vcpu)
 		return;
 	ready_close(&vcpu->ready);
 	channel_fini(&vcpu->channel);
+	machine_leave_area(vcpu->machine);
 }
 
 void vcpu_retire(struct crosvm_vcpu *vcpu)
@@ -212,6 +220,58 @@ static int take_event(struct crosvm_vcpu *vcpu, const wire_VcpuResponse *respons
 	return 0;
 }
 
+/* Make an access out of a page the vCPU's own, as take_event(). */
+static int take_page_access(struct crosvm_vcpu *vcpu, const struct plugin_event *access,
+                            struct crosvm_vcpu_event *out_event)
+{
+	uint32_t length = access->size;
+	if (access->is_write)
+		memcpy(vcpu->answer.bytes, access->data, length);
+	else
+		memset(vcpu->answer.bytes, 0, length);
+	vcpu->answer_size = access->is_write ? 0 : length;
+	vcpu->stopped = access->kind != PLUGIN_POSTED;
+
+	memset(out_event, 0, sizeof(*out_event));
+	out_event->kind = CROSVM_VCPU_EVENT_KIND_IO_ACCESS;
+	out_event->io_access.address_space = access->is_mmio ? CROSVM_ADDRESS_SPACE_MMIO
+	                                                     : CROSVM_ADDRESS_SPACE_IOPORT;
+	out_event->io_access.address = access->address;
+	out_event->io_access.data = vcpu->answer.bytes;
+	out_event->io_access.length = length;
+	out_event->io_access.is_write = access->is_write;
+	out_event->io_access.no_resume = access->kind == PLUGIN_POSTED;
+	return 0;
+}
+
+static int take_page_message(struct crosvm_vcpu *vcpu, const struct plugin_event *message,
+                             struct crosvm_vcpu_event *out_event)
+{
+	wire_VcpuResponse response;
+	uint64_t words[EXITS_WORDS];
+	const struct wire_arena elements = {.memory = words, .size = sizeof(words)};
+	if (wire_decode_vcpu_response(message->data, message->size, &elements, &response) < 0 ||
+	    !channel_is_event(&response))
+		return -EPROTO;
+	return take_event(vcpu, &response, out_event);
+}
+
+static int wait_on_page(struct crosvm_vcpu *vcpu, const struct timespec *deadline,
+                        struct crosvm_vcpu_event *out_event)
+{
+	struct plugin_event event;
+	int error = channel_wait_page(&vcpu->channel, deadline, &event);
+	if (error)
+		return error;
+	state_forget(&vcpu->state);
+	error = event.kind == PLUGIN_MESSAGE ? take_page_message(vcpu, &event, out_event)
+	                                     : take_page_access(vcpu, &event, out_event);
+	if (error)
+		return channel_break(&vcpu->channel, -EPROTO);
+	state_keep_page(&vcpu->state, vcpu->channel.page, event.valid);
+	return peer_errno((uint32_t)event.error);
+}
+
 /* The host answers once; from then on the events come by themselves. */
 static int ask_for_events(struct crosvm_vcpu *vcpu)
 {
@@ -228,6 +288,8 @@ static int wait_for_event(struct crosvm_vcpu *vcpu, const struct timespec *deadl
 {
 	if (vcpu->stopped)
 		return -EBUSY;
+	if (vcpu->channel.page)
+		return wait_on_page(vcpu, deadline, out_event);
 	int error = ask_for_events(vcpu);
 	wire_VcpuResponse response;
 	uint64_t words[EXITS_WORDS];
@@ -249,6 +311,16 @@ static int resume(struct crosvm_vcpu *vcpu)
 {
 	if (!vcpu->stopped)
 		return -EINVAL;
+	if (vcpu->channel.page) {
+		struct state *state = &vcpu->state;
+		/* Nobody would take it. */
+		if (plugin_end_is_closed(vcpu->channel.page))
+			return channel_break(&vcpu->channel, -ECONNRESET);
+		uint16_t set = state_put_page(state, vcpu->channel.page);
+		channel_resume_page(&vcpu->channel, vcpu->answer.bytes, vcpu->answer_size, set, state->wanted);
+		vcpu->stopped = false;
+		return 0;
+	}
 	wire_VcpuRequest request = {
 	    .which_message = wire_VcpuRequest_resume_tag,
 	    .message.resume.data = {vcpu->answer.bytes, vcpu->answer_size},
@@ -296,6 +368,9 @@ int crosvm_vcpu_wait_timeout(struct crosvm_vcpu *vcpu, struct crosvm_vcpu_event 
 		return -EINVAL;
 	if (timeout_ms < 0)
 		return wait_until(vcpu, NULL, out_event);
+	/* Only to look takes no clock, and no spin. */
+	if (timeout_ms == 0)
+		return wait_until(vcpu, &(struct timespec){.tv_nsec = PLUGIN_END_NO_WAIT}, out_event);
 	struct timespec deadline;
 	clock_gettime(CLOCK_MONOTONIC, &deadline);
 	deadline.tv_sec += timeout_ms / 1000;
@@ -318,12 +393,30 @@ int crosvm_vcpu_get_poll_fd(struct crosvm_vcpu *vcpu)
 	if (!vcpu->ready.is_open)
 		result = ready_open(&vcpu->ready, &vcpu->channel);
 	/* Without the question not even INIT comes. */
-	if (!result)
+	if (!result && !vcpu->channel.page)
 		result = ask_for_events(vcpu);
 	if (!result)
 		result = vcpu->ready.epoll;
 	vcpu_leave(vcpu);
 	return result;
+}
+
+int crosvm_vcpu_set_spin(struct crosvm_vcpu *vcpu, int us)
+{
+	STATS();
+	if (!vcpu || us < CROSVM_SPIN_AUTO || us > SPIN_FIXED_NS_MAX / 1000)
+		return -EINVAL;
+	int error = vcpu_enter(vcpu);
+	if (error)
+		return error;
+	if (vcpu->channel.page)
+		plugin_end_set_spin(vcpu->channel.page,
+		                    (struct spin_setting){.mode = us < 0 ? SPIN_AUTO : SPIN_FIXED,
+		                                          .fixed_ns = us < 0 ? 0 : (uint32_t)us * 1000});
+	else
+		error = -ENOTTY;
+	vcpu_leave(vcpu);
+	return error;
 }
 
 int crosvm_vcpu_resume(struct crosvm_vcpu *vcpu)

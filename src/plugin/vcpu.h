@@ -34,7 +34,7 @@ struct crosvm_vcpu {
 	/* The calls that are inside, and VCPU_RETIRED: whoever makes it that and nothing else closes. */
 	atomic_uint users;
 	struct channel channel;
-	const struct machine *machine;
+	struct machine *machine;
 	struct ready ready; /* for poll(2) */
 	bool asked;         /* the one Wait message was sent */
 	bool stopped;
@@ -44,11 +44,15 @@ struct crosvm_vcpu {
 		uint8_t bytes[LIMIT_ACCESS_BYTES];
 		uint64_t hyperv_result;
 		struct wire_event_answer event;
-	} answer; /* what the pointers of the event point at */
+	} answer;      /* what the pointers of the event point at */
+	bool has_page; /* its events come through memory that is shared with the host; does not change */
 };
 
-/* Make a vCPU of the end to write, fds[0], and the end to read, fds[1]; as channel_init(). */
-int vcpu_new(const struct machine *machine, int fds[2], struct crosvm_vcpu **out_vcpu);
+/*
+ * Make a vCPU of the end to write, fds[0], and the end to read, fds[1], and of its page, if it has one; as
+ * channel_init(), but that the fds are taken if memory runs out.
+ */
+int vcpu_new(struct machine *machine, int fds[2], struct vcpu_page *page, struct crosvm_vcpu **out_vcpu);
 
 /* Free a vCPU that no plugin has seen. */
 void vcpu_free(struct crosvm_vcpu *vcpu);
@@ -74,8 +78,8 @@ int vcpu_need(struct crosvm_vcpu *vcpu, bool has);
 
 /*
  * Send a request of a stopped vCPU and wait for its reply, whose repeated elements go to `elements` (NULL: nowhere).
- * The `bytes` of the reply are valid until the next call. Returns the host's errno if it refused, or -EPROTO if the reply is not `reply_member`, or as
- * channel_send() and channel_next_reply().
+ * The `bytes` of the reply are valid until the next call. Returns the host's errno if it refused, or -EPROTO if the reply
+ * is not `reply_member`, or as channel_send() and channel_next_reply().
  */
 int vcpu_call(struct crosvm_vcpu *vcpu, const wire_VcpuRequest *request, unsigned int reply_member,
               const struct wire_arena *elements, wire_VcpuResponse *out_reply);

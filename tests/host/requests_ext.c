@@ -58,7 +58,7 @@ static uint64_t features(struct session_rig *rig)
 #define ALWAYS                                                                                                 \
 	(WIRE_FEATURE_VCPUS | WIRE_FEATURE_CREATE_EXT | WIRE_FEATURE_CPUID_FLAGS | WIRE_FEATURE_DIRTY_LOG_TO | \
 	 WIRE_FEATURE_PAUSE_SET | WIRE_FEATURE_EXITS | WIRE_FEATURE_TRANSLATE | WIRE_FEATURE_SNAPSHOT |        \
-	 WIRE_FEATURE_END)
+	 WIRE_FEATURE_END | WIRE_FEATURE_AREA)
 
 static void test_features(void **state)
 {

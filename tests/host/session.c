@@ -50,6 +50,7 @@ static const struct row {
 	union {
 		wire_MainRequest_Create create;
 		wire_MainRequest_Destroy destroy;
+		wire_MainRequest_GetArea get_area;
 		wire_MainRequest_CheckExtension check_extension;
 		wire_MainRequest_ReserveRange reserve_range;
 		wire_MainRequest_SetIrq set_irq;
@@ -130,6 +131,8 @@ static const struct row {
     {SERVED(subscribe_exits, {.exits = WIRE_EXITS_ALL + 1}), EVERYWHERE(EINVAL), false, 0},
     {SERVED(set_msr_filter, {.unknown = true}), NEEDS_VM(0), false, 0},
     {wire_MainRequest_get_end_tag, {{0}}, EVERYWHERE(EAGAIN), false, 0},
+    {SERVED(get_area, {.version = AREA_VERSION}), {0, EINVAL, EINVAL, EINVAL, 0}, false, 1},
+    {SERVED(get_area, {.version = AREA_VERSION + 1}), {ENOTSUP, EINVAL, EINVAL, EINVAL, ENOTSUP}, false, 0},
 };
 
 static void bring_to(struct session_rig *rig, enum column column)

@@ -69,7 +69,7 @@ def case_features():
     features = get_features(main)
     assert (features["version_major"], features["version_minor"], features["version_patch"]) != (0, 0, 0), "no version"
     equal(features["features"] & INTERRUPTS, 0, "injection, with the kernel's interrupt controllers")
-    equal(features["features"] >> 16, 0, "features that nobody knows")
+    equal(features["features"] >> 17, 0, "features that nobody knows")
     limits = {
         "vcpu_count": 2,
         "irqchip": 0,

@@ -335,6 +335,11 @@ static int step_poll_long(void)
 	return poll_events(TIMEOUT_MS);
 }
 
+static int step_set_spin(void)
+{
+	return crosvm_vcpu_set_spin(vcpu, 10);
+}
+
 const struct step additions[] = {
     STEP(version),
     STEP(info),
@@ -372,5 +377,6 @@ const struct step additions[] = {
     STEP(wait_ever),
     STEP(poll),
     STEP(poll_long),
+    STEP(set_spin),
     {NULL, NULL},
 };

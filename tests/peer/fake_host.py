@@ -630,7 +630,7 @@ def test_calls_while_the_vcpu_runs():
 ORIGINAL_INFO = "info 0 0.0.0 features 0 vcpus {} irqchip 0 request 4096 limits 0 0 0 0 0 0 0 0"
 NOT_THERE = "end edge_irq_event signal_msi dirty_log_to subscribe msr_filter msr_filter_none".split()
 NOT_THERE_VCPU = (
-    "set_xsave set_tsc_khz set_nested interrupt irq_window nmi guest_debug translate get_all set_all"
+    "set_xsave set_tsc_khz set_nested interrupt irq_window nmi guest_debug translate get_all set_all set_spin"
 ).split()
 NOT_THERE_TOLD = {"set_msrs_counted": " 0", "get_xsave": " 0 ee", "get_tsc_khz": " 238", "get_nested": " 0 ee"}
 NOTTY = -errno.ENOTTY

@@ -65,10 +65,11 @@ void need_feature(struct crosvm *vm, uint64_t feature, const char *name)
 int main(int argc, char **argv)
 {
 	static const struct act *const lists[] = {
-	    async_acts,       errno_acts,      event_acts,     hint_acts,         hyperv_acts,      io_acts,
-	    irq_acts,         life_acts,       memory_acts,    pause_acts,        platform_acts,    process_acts,
-	    state_acts,       vcpu_acts,       ext_debug_acts, ext_event_acts,    ext_failure_acts, ext_info_acts,
-	    ext_irqchip_acts, ext_memory_acts, ext_msr_acts,   ext_snapshot_acts, ext_state_acts,   ext_vcpu_acts,
+	    async_acts,       awake_acts,    errno_acts,       event_acts,      hint_acts,      hyperv_acts,
+	    io_acts,          irq_acts,      life_acts,        memory_acts,     pause_acts,     platform_acts,
+	    process_acts,     start_acts,    state_acts,       vcpu_acts,       ext_debug_acts, ext_event_acts,
+	    ext_failure_acts, ext_info_acts, ext_irqchip_acts, ext_memory_acts, ext_msr_acts,   ext_snapshot_acts,
+	    ext_state_acts,   ext_vcpu_acts,
 	};
 	for (size_t i = 0; i < COUNT(lists) && argc > 1; i++) {
 		for (const struct act *act = lists[i]; act->name; act++) {

@@ -162,9 +162,9 @@ struct act {
 };
 
 /* Each file's acts; the last has no name. */
-extern const struct act async_acts[], errno_acts[], event_acts[], hint_acts[], hyperv_acts[], io_acts[],
-    irq_acts[], life_acts[], memory_acts[], pause_acts[], platform_acts[], process_acts[], state_acts[],
-    vcpu_acts[];
+extern const struct act async_acts[], awake_acts[], errno_acts[], event_acts[], hint_acts[], hyperv_acts[],
+    io_acts[], irq_acts[], life_acts[], memory_acts[], pause_acts[], platform_acts[], process_acts[], start_acts[],
+    state_acts[], vcpu_acts[];
 
 /* Those about what API 0.23 adds. */
 extern const struct act ext_debug_acts[], ext_event_acts[], ext_failure_acts[], ext_info_acts[],

@@ -16,7 +16,7 @@ GUEST_DECLARE(triple_fault);
 #define ALWAYS                                                                           \
 	(CROSVM_FEATURE_VCPUS | CROSVM_FEATURE_CREATE_EXT | CROSVM_FEATURE_CPUID_FLAGS | \
 	 CROSVM_FEATURE_DIRTY_LOG_TO | CROSVM_FEATURE_PAUSE_SET | CROSVM_FEATURE_EXITS | \
-	 CROSVM_FEATURE_TRANSLATE | CROSVM_FEATURE_SNAPSHOT | CROSVM_FEATURE_END)
+	 CROSVM_FEATURE_TRANSLATE | CROSVM_FEATURE_SNAPSHOT | CROSVM_FEATURE_END | CROSVM_FEATURE_AREA)
 
 /* What the library says beside the host: they were built together. */
 static void check_versions(const struct crosvm_info *info)

@@ -138,8 +138,15 @@ static void begin(struct machine *machine, const struct step *steps, size_t coun
 	machine_start(machine);
 }
 
+/* In shared memory what was once asked for comes along from then on. In packets only what is hinted at does. */
+static void only_hinted_registers(void)
+{
+	setenv("PLUGVM_CHANNEL", "packets", 1);
+}
+
 static int hint_details(char **arguments)
 {
+	only_hinted_registers();
 	(void)arguments;
 	static struct crosvm_hint_detail details[] = {
 	    {.match_rax = true, .rax = 0x1000000010, .send_sregs = true},
@@ -235,6 +242,7 @@ static void clear_hint(struct machine *machine)
 
 static int hint_access(char **arguments)
 {
+	only_hinted_registers();
 	(void)arguments;
 	static const struct step steps[] = {
 	    STEP(REPORT, 0, 1),

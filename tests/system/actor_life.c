@@ -270,6 +270,7 @@ static int break_rules(char **arguments)
 {
 	const uint8_t request[] = {(uint8_t)strtoul(arguments[0], NULL, 0), 0};
 	long count = strtol(arguments[1], NULL, 10);
+	setenv("PLUGVM_CHANNEL", "packets", 1);
 	/* crosvm_connect() receives the vCPU's channel under the first free numbers, the requests' end first. */
 	int requests = dup(STDERR_FILENO);
 	expect(requests >= 0 && close(requests) == 0);

@@ -425,6 +425,27 @@ guest ids, 16
 	jmp	.again
 guest_ids_end:
 
+; Reports, and starts vCPU 1 at BUFFER by INIT and SIPI, again and again. The plugin has let ES begin at the local APIC.
+guest starter, 16
+	mov	dword [es:0xf0], 0x1ff	; the local APIC
+.again:
+	report
+	mov	dword [es:0x310], 1 << 24
+	mov	dword [es:0x300], 0x4500
+	mov	dword [es:0x300], 0x4600 + BUFFER / 0x1000
+	jmp	.again
+guest_starter_end:
+
+; What vCPU 1 runs then, wherever it is.
+guest started, 16
+	mov	eax, ebx
+	report
+	cli
+.again:
+	hlt
+	jmp	.again
+guest_started_end:
+
 ; RDMSR and WRMSR as the plugin says: the device gives an operation (0: the end, 1: read, 2: write), an index and the
 ; two halves of a value. What EAX and EDX are afterwards is reported, after FAULT if the instruction faulted.
 FAULT		equ 0xdead
@@ -523,5 +544,18 @@ guest snapshot, 64
 	mov	dr1, r9
 	jmp	.again
 guest_snapshot_end:
+
+; Writes EBX and the number after it to one port and the next number to another, again and again. The plugin sets EBX.
+guest awake, 16
+.again:
+	mov	dx, DEVICE_PORT
+	mov	eax, ebx
+	out	dx, eax
+	inc	eax
+	out	dx, eax
+	inc	eax
+	report
+	jmp	.again
+guest_awake_end:
 
 section .note.GNU-stack noalloc noexec nowrite progbits

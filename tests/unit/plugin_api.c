@@ -79,6 +79,7 @@
 	X(crosvm_set_msr_filter, NULL, 0, NULL, false)                \
 	X(crosvm_vcpu_wait_timeout, NULL, NULL, 0)                    \
 	X(crosvm_vcpu_get_poll_fd, NULL)                              \
+	X(crosvm_vcpu_set_spin, NULL, 0)                              \
 	X(crosvm_vcpu_set_msrs_counted, NULL, 0, NULL, NULL)          \
 	X(crosvm_vcpu_get_xsave, NULL, 0, NULL, NULL)                 \
 	X(crosvm_vcpu_set_xsave, NULL, 0, NULL)                       \

@@ -304,6 +304,52 @@ static void test_changed_policies(void **state)
 	}
 }
 
+static const struct policy_rule *rule_of(const struct policy *policy, int number)
+{
+	for (uint32_t i = 0; i < policy->rule_count; i++) {
+		if (policy->rules[i].number == number)
+			return &policy->rules[i];
+	}
+	return NULL;
+}
+
+static bool is_same_rule(const struct policy *policy, const struct policy_rule *a, const struct policy_rule *b)
+{
+	if (!a || !b || a->kind != b->kind || a->error != b->error || a->count != b->count)
+		return false;
+	for (uint32_t i = 0; i < a->count; i++) {
+		const struct policy_comparison *x = &policy->comparisons[a->first + i];
+		const struct policy_comparison *y = &policy->comparisons[b->first + i];
+		if (x->value != y->value || x->op != y->op || x->argument != y->argument || x->bits != y->bits ||
+		    x->ends_group != y->ends_group)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Is this the branch between two neighbours with the same rule, and nobody else comes here? Then either side does: chmod and
+ * fchmod are such, where the tree of numbers happens to end at them.
+ */
+static bool parts_twins(const struct subject *subject, uint32_t instruction)
+{
+	int number = (int)subject->filter.code[instruction].k;
+	const struct policy *policy = &subject->policy;
+	if (BPF_OP(subject->filter.code[instruction].code) != BPF_JGE ||
+	    !is_same_rule(policy, rule_of(policy, number - 1), rule_of(policy, number)))
+		return false;
+	for (size_t i = 0; i < subject->trial.count; i++) {
+		const struct seccomp_data *data = &subject->trial.calls[i];
+		uint32_t hits[BPF_MAXINSNS] = {0};
+		if (data->nr == number || data->nr == number - 1)
+			continue;
+		bpf_run(&subject->filter, data, hits);
+		if (hits[instruction] > 0)
+			return false;
+	}
+	return true;
+}
+
 /* So is a program with one wrong instruction. */
 static void test_changed_programs(void **state)
 {
@@ -325,7 +371,7 @@ static void test_changed_programs(void **state)
 			} else {
 				continue;
 			}
-			if (!trial_notices(&subject->trial, &mutant))
+			if (!trial_notices(&subject->trial, &mutant) && !(is_branch && parts_twins(subject, i)))
 				fail_msg("filter %d, instruction %u (0x%x, 0x%x, %u, %u): not noticed", s, i,
 				         instruction->code, instruction->k, instruction->jt, instruction->jf);
 		}
