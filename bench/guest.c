@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-extern const uint8_t guest_start[], guest_end[];
+extern const uint8_t guest_start[], guest_posted[], guest_end[];
 
 int guest_memory_new(void)
 {
@@ -33,4 +33,10 @@ void guest_set_entry(struct kvm_sregs *sregs, struct kvm_regs *out_regs, unsigne
 	out_regs->rcx = out_regs->rdx + GUEST_PORTS;
 	out_regs->rsi = GUEST_STEP;
 	out_regs->rdi = GUEST_PORTS;
+}
+
+void guest_set_posted_entry(struct kvm_sregs *sregs, struct kvm_regs *out_regs)
+{
+	guest_set_entry(sregs, out_regs, 0);
+	out_regs->rip += (uint64_t)(guest_posted - guest_start);
 }

@@ -6,6 +6,7 @@
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,8 @@ struct machine {
 	int results; /* BLOCK_EVENTS times */
 };
 
-/* Bind the host's thread of the second vCPU, which has a name, to a CPU of its own. */
-static void pin_second_vcpu(pid_t pid, int cpu)
+/* Bind the host's thread of a vCPU, which has a name, to a CPU. */
+static void pin_vcpu(pid_t pid, const char *thread, int cpu)
 {
 	char path[64], name[16];
 	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
@@ -32,7 +33,8 @@ static void pin_second_vcpu(pid_t pid, int cpu)
 	for (struct dirent *entry; (entry = readdir(tasks));) {
 		snprintf(path, sizeof(path), "/proc/%d/task/%.16s/comm", (int)pid, entry->d_name);
 		FILE *file = fopen(path, "r");
-		if (file && fgets(name, sizeof(name), file) && strcmp(name, "vcpu1\n") == 0)
+		if (file && fgets(name, sizeof(name), file) && strncmp(name, thread, strlen(thread)) == 0 &&
+		    name[strlen(thread)] == '\n')
 			pin_task_to_cpu(atoi(entry->d_name), cpu);
 		if (file)
 			fclose(file);
@@ -40,8 +42,36 @@ static void pin_second_vcpu(pid_t pid, int cpu)
 	closedir(tasks);
 }
 
-struct machine *machine_new(const struct bench_config *config, unsigned int vcpus, const char *mode,
-                            unsigned int number)
+/* Allow all CPUs. */
+static void unpin(void)
+{
+	cpu_set_t all;
+	memset(&all, 0xff, sizeof(all));
+	sched_setaffinity(0, sizeof(all), &all);
+}
+
+__attribute__((noreturn)) static void execute(const struct bench_config *config, const struct machine_config *this)
+{
+	char cpus[64], spin[64], vcpus[16], number[16];
+	snprintf(cpus, sizeof(cpus), "PLUGVM_BENCH_PLUGIN_CPUS=%d,%d",
+	         this->is_loose ? -1 : (this->is_across ? config->other_cpu : config->plugin_cpu),
+	         config->other_cpu);
+	const char *spin_text = this->spin ? this->spin : config->spin;
+	snprintf(spin, sizeof(spin), "PLUGVM_SPIN=%s", spin_text);
+	snprintf(vcpus, sizeof(vcpus), "%u", this->vcpus);
+	snprintf(number, sizeof(number), "%u", this->number);
+	/* A process that may use one CPU only never spins: threads go to theirs later. */
+	if (this->is_loose || this->is_across)
+		unpin();
+	else
+		pin_to_cpu(config->host_cpu);
+	execl(config->plugvm, config->plugvm, "run", "-q", "--cpus", vcpus, "--spin", spin_text, "--env", cpus,
+	      "--env", spin, "--env", this->is_packets ? "PLUGVM_CHANNEL=packets" : "PLUGVM_BENCH=1", "--stdin",
+	      "inherit", "--", config->plugin, this->mode, vcpus, number, (char *)NULL);
+	err(1, "%s", config->plugvm);
+}
+
+struct machine *machine_start(const struct bench_config *config, const struct machine_config *this)
 {
 	struct machine *machine = calloc(1, sizeof(*machine));
 	int orders[2], results[2];
@@ -51,17 +81,9 @@ struct machine *machine_new(const struct bench_config *config, unsigned int vcpu
 	if (machine->pid < 0)
 		err(1, "fork");
 	if (machine->pid == 0) {
-		char variable[64], vcpus_text[16], number_text[16];
-		snprintf(variable, sizeof(variable), "PLUGVM_BENCH_PLUGIN_CPUS=%d,%d", config->plugin_cpu,
-		         config->other_cpu);
-		snprintf(vcpus_text, sizeof(vcpus_text), "%u", vcpus);
-		snprintf(number_text, sizeof(number_text), "%u", number);
 		dup2(orders[0], STDIN_FILENO);
 		dup2(results[1], STDOUT_FILENO);
-		pin_to_cpu(config->host_cpu);
-		execl(config->plugvm, config->plugvm, "run", "-q", "--cpus", vcpus_text, "--env", variable,
-		      "--stdin", "inherit", "--", config->plugin, mode, vcpus_text, number_text, (char *)NULL);
-		err(1, "%s", config->plugvm);
+		execute(config, this);
 	}
 	close(orders[0]);
 	close(results[1]);
@@ -70,24 +92,45 @@ struct machine *machine_new(const struct bench_config *config, unsigned int vcpu
 	char greeting;
 	if (read(machine->results, &greeting, 1) != 1)
 		errx(1, "the machine has not started");
-	if (vcpus > 1)
-		pin_second_vcpu(machine->pid, config->other_cpu);
+	if (this->is_across)
+		pin_vcpu(machine->pid, "vcpu0", config->host_cpu);
+	else if (this->vcpus > 1 && !this->is_loose)
+		pin_vcpu(machine->pid, "vcpu1", config->other_cpu);
 	return machine;
+}
+
+struct machine *machine_new(const struct bench_config *config, unsigned int vcpus, const char *mode,
+                            unsigned int number)
+{
+	return machine_start(config, &(struct machine_config){.mode = mode, .number = number, .vcpus = vcpus});
+}
+
+pid_t machine_pid(const struct machine *machine)
+{
+	return machine->pid;
+}
+
+void machine_order(const struct machine *machine, char order)
+{
+	if (write(machine->orders, &order, 1) != 1)
+		err(1, "telling the plugin to run a block");
+}
+
+void machine_take(const struct machine *machine, void *out, size_t wanted)
+{
+	for (size_t have = 0; have < wanted;) {
+		ssize_t size = read(machine->results, (char *)out + have, wanted - have);
+		if (size <= 0)
+			errx(1, "the machine has ended");
+		have += (size_t)size;
+	}
 }
 
 void machine_block(void *context, uint64_t *times)
 {
 	const struct machine_order *order = context;
-	const struct machine *machine = order->machine;
-	if (write(machine->orders, &order->order, 1) != 1)
-		err(1, "telling the plugin to run a block");
-	size_t wanted = BLOCK_EVENTS * sizeof(times[0]);
-	for (size_t have = 0; have < wanted;) {
-		ssize_t size = read(machine->results, (char *)times + have, wanted - have);
-		if (size <= 0)
-			errx(1, "the machine has ended");
-		have += (size_t)size;
-	}
+	machine_order(order->machine, order->order);
+	machine_take(order->machine, times, BLOCK_EVENTS * sizeof(times[0]));
 }
 
 void machine_free(struct machine *machine)

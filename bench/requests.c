@@ -16,6 +16,7 @@
 #include "wire/codec.h"
 
 #define KINDS      3
+#define ORDERS     (KINDS + 1)
 #define PACKET_MAX 64
 
 /* A process that answers every packet. */
@@ -26,7 +27,7 @@ struct ping_pong {
 };
 
 static struct ping_pong ping_pongs[KINDS];
-static struct machine_order orders[KINDS];
+static struct machine_order orders[ORDERS];
 
 /* What the requests look like on the wire; a release is 3 bytes shorter than this reservation. */
 static const wire_MainRequest requests[KINDS] = {
@@ -100,11 +101,15 @@ static size_t request_open(const struct bench_config *config, struct bench_case 
 	for (size_t i = 0; i < KINDS; i++) {
 		orders[i] = (struct machine_order){machine, bytes[i]};
 		out_cases[2 * i] = (struct bench_case){
-		    bare_names[i], ping_pong_block, &ping_pongs[i], 1, 2 * i, 0};
+		    bare_names[i], ping_pong_block, &ping_pongs[i], 1, 2 * i, 0, 0};
 		out_cases[2 * i + 1] = (struct bench_case){
-		    names[i], machine_block, &orders[i], bytes[i] == ORDER_RESERVE ? 2 : 1, 2 * i, 0};
+		    names[i], machine_block, &orders[i], bytes[i] == ORDER_RESERVE ? 2 : 1, 2 * i, 0, 0};
 	}
-	return 2 * KINDS;
+	/* What set_irq does, without the host. */
+	orders[KINDS] = (struct machine_order){machine, ORDER_IRQ_EVENT};
+	out_cases[2 * KINDS] = (struct bench_case){
+	    "requests/irq_event", machine_block, &orders[KINDS], 1, 1, 0, 0};
+	return 2 * KINDS + 1;
 }
 
 static void request_close(void)

@@ -44,6 +44,16 @@ void samples_fini(struct samples *samples)
 	free(samples->medians);
 }
 
+void samples_group(uint64_t *times, size_t i, uint64_t *begin)
+{
+	if (i % GROUP_EVENTS != GROUP_EVENTS - 1)
+		return;
+	uint64_t now = now_ns();
+	for (size_t event = 0; event < GROUP_EVENTS; event++)
+		times[i - event] = (now - *begin) / GROUP_EVENTS;
+	*begin = now;
+}
+
 static int compare_times(const void *left, const void *right)
 {
 	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
@@ -59,6 +69,15 @@ static int compare_doubles(const void *left, const void *right)
 static size_t quantile_index(size_t count, double q)
 {
 	return (size_t)(q * (double)(count - 1) + 0.5);
+}
+
+/* Sorts them. */
+static struct quartiles quartiles_of(double *values, size_t count)
+{
+	qsort(values, count, sizeof(values[0]), compare_doubles);
+	return (struct quartiles){.low = values[quantile_index(count, 0.25)],
+	                          .median = values[quantile_index(count, 0.5)],
+	                          .high = values[quantile_index(count, 0.75)]};
 }
 
 static double quantile_of_times(const uint64_t *times, size_t count, double q)
@@ -88,10 +107,19 @@ struct quartiles samples_ratio(const struct samples *numerator, const struct sam
 	double *ratios = allocate(count, sizeof(ratios[0]));
 	for (size_t i = 0; i < count; i++)
 		ratios[i] = numerator->medians[i] / denominator->medians[i];
-	qsort(ratios, count, sizeof(ratios[0]), compare_doubles);
-	struct quartiles quartiles = {.low = ratios[quantile_index(count, 0.25)],
-	                              .median = ratios[quantile_index(count, 0.5)],
-	                              .high = ratios[quantile_index(count, 0.75)]};
+	struct quartiles quartiles = quartiles_of(ratios, count);
 	free(ratios);
 	return quartiles;
+}
+
+double samples_difference(const struct samples *left, double left_scale, const struct samples *right,
+                          double right_scale)
+{
+	size_t count = left->blocks;
+	double *differences = allocate(count, sizeof(differences[0]));
+	for (size_t i = 0; i < count; i++)
+		differences[i] = left->medians[i] * left_scale - right->medians[i] * right_scale;
+	double median = quartiles_of(differences, count).median;
+	free(differences);
+	return median;
 }

@@ -34,6 +34,13 @@ void pin_to_cpu(int cpu);
 /* The same for a thread by its id. */
 void pin_task_to_cpu(int task, int cpu);
 
+/*
+ * What is not seen one by one as it happens is timed in groups; each counts with its mean. Call this after event `i` (from
+ * 0); `begin` is when the group began.
+ */
+#define GROUP_EVENTS 50
+void samples_group(uint64_t *times, size_t i, uint64_t *begin);
+
 void samples_init(struct samples *samples, size_t blocks);
 void samples_fini(struct samples *samples);
 /* Store the times of block number `block` (BLOCK_EVENTS of them). */
@@ -42,5 +49,8 @@ void samples_store(struct samples *samples, size_t block, const uint64_t *times)
 double samples_quantile(const struct samples *samples, double q);
 /* Return the quartiles of the ratios of block medians, numerator to denominator. */
 struct quartiles samples_ratio(const struct samples *numerator, const struct samples *denominator);
+/* Return the median of the differences of block medians, each times its scale. */
+double samples_difference(const struct samples *left, double left_scale, const struct samples *right,
+                          double right_scale);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <err.h>
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -29,7 +30,9 @@ static const struct {
     {"before-start", NULL, 0},
     {"running", spin, sizeof(spin)},
     {"halted", halt, sizeof(halt)},
+    {"waiting", halt, sizeof(halt)},
     {"in-event", write_port, sizeof(write_port)},
+    {"answered", write_port, sizeof(write_port)},
     {"channel-full", write_port, sizeof(write_port)},
     {"paused", spin, sizeof(spin)},
     {"plugin-stopped", spin, sizeof(spin)},
@@ -54,6 +57,12 @@ static void load(struct crosvm *vm, const uint8_t *code, size_t size)
 	      "memory");
 }
 
+static void resume_all(struct crosvm_vcpu **vcpus, unsigned int count)
+{
+	for (unsigned int cpu = 0; cpu < count; cpu++)
+		check(crosvm_vcpu_resume(vcpus[cpu]), "resume");
+}
+
 static void enter_all(struct crosvm *vm, struct crosvm_vcpu **vcpus, unsigned int count)
 {
 	struct crosvm_vcpu_event event;
@@ -69,8 +78,7 @@ static void enter_all(struct crosvm *vm, struct crosvm_vcpu **vcpus, unsigned in
 		check(crosvm_vcpu_set_mp_state(vcpus[cpu], &(struct kvm_mp_state){KVM_MP_STATE_RUNNABLE}),
 		      "set mp state");
 	}
-	for (unsigned int cpu = 0; cpu < count; cpu++)
-		check(crosvm_vcpu_resume(vcpus[cpu]), "resume");
+	resume_all(vcpus, count);
 }
 
 static void await_all(struct crosvm_vcpu **vcpus, unsigned int count)
@@ -78,6 +86,21 @@ static void await_all(struct crosvm_vcpu **vcpus, unsigned int count)
 	struct crosvm_vcpu_event event;
 	for (unsigned int cpu = 0; cpu < count; cpu++)
 		check(crosvm_vcpu_wait(vcpus[cpu], &event), "wait");
+}
+
+static void *wait_thread(void *vcpu)
+{
+	struct crosvm_vcpu_event event;
+	crosvm_vcpu_wait(vcpu, &event);
+	return NULL;
+}
+
+/* Wait for the next event of each, as a plugin does most of the time. */
+static void wait_all(struct crosvm_vcpu **vcpus, unsigned int count)
+{
+	pthread_t thread;
+	for (unsigned int cpu = 0; cpu < count; cpu++)
+		check(-pthread_create(&thread, NULL, wait_thread, vcpus[cpu]), "thread");
 }
 
 void stay_in_state(struct crosvm *vm, const char *name, unsigned int count)
@@ -88,7 +111,7 @@ void stay_in_state(struct crosvm *vm, const char *name, unsigned int count)
 		state++;
 	if (state == STATES || count > VCPUS_MAX)
 		errx(2, "there is no state '%s' of %u vCPUs", name, count);
-	if (strcmp(name, "in-event") == 0)
+	if (strcmp(name, "in-event") == 0 || strcmp(name, "answered") == 0)
 		check(crosvm_reserve_range(vm, CROSVM_ADDRESS_SPACE_IOPORT, GUEST_PORT, 1), "range");
 	if (strcmp(name, "channel-full") == 0)
 		check(crosvm_reserve_async_write_range(vm, CROSVM_ADDRESS_SPACE_IOPORT, GUEST_PORT, 1), "range");
@@ -97,8 +120,13 @@ void stay_in_state(struct crosvm *vm, const char *name, unsigned int count)
 		check(crosvm_start(vm), "start");
 		enter_all(vm, vcpus, count);
 	}
-	if (strcmp(name, "in-event") == 0)
+	if (strcmp(name, "in-event") == 0 || strcmp(name, "answered") == 0)
 		await_all(vcpus, count);
+	/* The guest goes on after its first exit, to the second. */
+	if (strcmp(name, "answered") == 0) {
+		resume_all(vcpus, count);
+		await_all(vcpus, count);
+	}
 	if (strcmp(name, "paused") == 0) {
 		check(crosvm_pause_vcpus(vm, count == 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1, NULL),
 		      "pause");
@@ -106,6 +134,8 @@ void stay_in_state(struct crosvm *vm, const char *name, unsigned int count)
 	}
 	if (write(STDOUT_FILENO, "", 1) != 1)
 		err(1, "write");
+	if (strcmp(name, "waiting") == 0)
+		wait_all(vcpus, count);
 	if (strcmp(name, "plugin-stopped") == 0)
 		raise(SIGSTOP);
 	for (;;)
