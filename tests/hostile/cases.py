@@ -19,7 +19,8 @@ PLUGIN_LEFT_OUT = r"\d+ lines of the plugin were left out"
 
 @dataclass
 class Case:
-    """`kind`: the host lives and is stopped afterwards; it is stopped meanwhile (flood); it ends by itself (ends)."""
+    """`kind`: the host lives and is stopped afterwards; it is stopped meanwhile (hangs, and flood, beside which another VM
+    is watched); it ends by itself (ends)."""
 
     name: str
     numbers: list
@@ -43,6 +44,7 @@ class Case:
     lasts: float = 0
     root_only: bool = False
     spins: bool = False  # its guest keeps a processor busy
+    prompt: bool = False  # its stop has the bound of a quiet machine, if this is one
     before: object = None
     popen: dict = field(default_factory=dict)
     seconds: float = 1
@@ -54,6 +56,10 @@ def lives(number, name, what, *warnings, **more):
 
 def flood(number, name, what, *warnings, **more):
     return Case(name, number, what, kind="flood", warnings=warnings, **more)
+
+
+def hangs(number, name, what, *warnings, **more):
+    return Case(name, number, what, kind="hangs", warnings=warnings, prompt=True, **more)
 
 
 def burns(spins):
@@ -211,4 +217,60 @@ def CASES(seed, many):
         lives([], "model-random", "another random sequence", python=True, plugin_case="model",
               arguments=(str(seed), "1500")),
     ]
-    return packets + memory + vcpus + floods + processes + python
+    return packets + memory + vcpus + floods + processes + python + shared_memory()
+
+
+NONSENSE = "makes no sense"
+OUT_OF_TURN = "while its vCPU was running"
+UNANSWERED = ("--answer-timeout", "300")
+
+
+def shared_memory():
+    """The memory of the vCPUs' messages."""
+    cases = [
+        lives([], "area-twice", "the area twice, with fds, and for others", keeps_fds=-1),
+        lives([], "area-late", "the area after the start"),
+        lives([], "area-seals", "the area shrunk, grown, sealed", keeps_fds=-1),
+        lives([], "area-as-memory", "the area as memory of the guest"),
+        hangs([], "area-unmapped", "the area given up"),
+        broke([23], "area-holes", "a hole in it, at an access", NONSENSE),
+        broke([23], "area-holes-running", "a hole in it, while the vCPU runs", OUT_OF_TURN),
+        flood([24], "page-words", "every word that may be anything changes without end", spins=True),
+        ends([24], "page-all-words", "every word changes, at an access", (5, 6, 7), r"plugvm: .*"),
+        ends([24], "page-all-words-running", "every word changes while the vCPU runs", (5, 6, 7), r"plugvm: .*"),
+        broke([], "page-early", "a resume while the vCPU runs", OUT_OF_TURN),
+        broke([15], "page-twice", "two resumes", rf"({OUT_OF_TURN}|{NONSENSE})"),
+        lives([15], "page-resume-sizes", "wrong sizes of an answer: the same event again"),
+        lives([24], "page-sets", "every combination of registers set and wanted"),
+        lives([6], "page-requests", "requests that are refused"),
+        flood([24], "page-request-race", "a request and its size change while they are read", spins=True),
+        hangs([25], "ring-full", "a ring that nobody reads"),
+        flood([25], "ring-words", "a ring whose entries change", spins=True),
+        flood([24], "page-swallow", "wake-ups that others of the plugin have"),
+        lives([24], "page-requeue-jailed", "to requeue: the filter refuses it", plugin_case="page-requeue"),
+        hangs([24], "page-requeue", "the host's thread requeued to another word", jailed=False, options=("--spin", "0")),
+        flood([24], "page-posts", "posts without end that say nothing", spins=True),
+        broke([], "page-posts-timeout", "the same, and answers have a deadline", "did not answer for 300 ms",
+              plugin_case="page-posts", options=UNANSWERED),
+        hangs([], "page-silent", "no answer"),
+        broke([], "page-silent-timeout", "the same, and answers have a deadline", "did not answer for 300 ms",
+              plugin_case="page-silent", options=UNANSWERED),
+        hangs([27], "page-stops-itself", "SIGSTOP while the host spins", options=("--spin", "1000000")),
+        lives([17], "page-unread", "the fd that tells of events is never read"),
+        lives([], "page-packets", "packets where there are none any more"),
+        broke([], "page-closed", "the vCPU's ends are closed", "closed the channel"),
+    ]
+    for name, added in (("none", 2), ("back", 0xFFFFFFFF), ("far", 0x80000000)):
+        cases.append(broke([], f"page-turn-{name}", "a turn that jumps", NONSENSE, plugin_case="page-turn",
+                           arguments=(str(added),)))
+    for number in range(10):
+        cases.append(broke([6], f"page-answer-{number}", "an answer of a kind, size or set that is none", NONSENSE,
+                           plugin_case="page-answer", arguments=(str(number),)))
+    for name, member, reason in (("garbage", 0, "does not decode"), ("resume", 2, "does not belong"),
+                                 ("shutdown", 8, "does not belong")):
+        cases.append(broke([6], f"page-request-{name}", "a request that is none", reason, plugin_case="page-bad-request",
+                           arguments=(str(member),)))
+    for name, added in (("ahead", 1), ("back", 0xFFFFFF00), ("far", 0x80000000)):
+        cases.append(broke([25], f"ring-tail-{name}", "a tail that jumps", NONSENSE, plugin_case="ring-tail",
+                           arguments=(str(added),)))
+    return cases

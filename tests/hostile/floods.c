@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -21,20 +20,6 @@
 #define UNREAD_LATE_MS 10000
 
 /* What a flood sees go wrong it says at once; the runner reads it. */
-
-static void *in_thread(void *run)
-{
-	((void (*)(void))run)();
-	return NULL;
-}
-
-static void start_thread(void (*run)(void))
-{
-	pthread_t thread;
-	int error = pthread_create(&thread, NULL, in_thread, (void *)run);
-	if (error)
-		problem("a thread: %s", strerror(error));
-}
 
 /* A peer that never reads its replies: dropped when the socket is full, and others are served. */
 static void never_reads(void)

@@ -130,7 +130,7 @@ static void start_twice(void)
 
 static void unknown(void)
 {
-	static const unsigned members[] = {20, 21, 99, 100, 102, 150, 199, 210, 1000, 536870911};
+	static const unsigned members[] = {20, 21, 99, 100, 102, 150, 199, 211, 1000, 536870911};
 	for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
 		expect(ask(MAIN, empty_member(members[i])), ENOTTY, "an unknown message");
 	expect(ASK(MAIN, CREATE, 5), ENOTTY, "an object of no kind");

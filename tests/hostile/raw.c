@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -137,7 +138,7 @@ static uint64_t take_varint(const uint8_t *data, size_t size, size_t *at)
 }
 
 /* The error of a response: field 1, zigzag. */
-static int error_of(const uint8_t *data, size_t size)
+int error_of(const uint8_t *data, size_t size)
 {
 	size_t at = 0;
 	if (size == 0 || take_varint(data, size, &at) != (1 << 3))
@@ -299,15 +300,12 @@ static void set_up(void)
 		vcpus[i] = (struct vcpu){.requests = reply->fds[2 * i], .events = reply->fds[2 * i + 1]};
 }
 
-void enter(enum state state)
+void set_guest_of(enum state state)
 {
 	static const uint8_t out[] = {0xba, 0xf8, 0x03, 0xee, 0xeb, 0xfd}; /* mov dx, PORT; again: out dx, al */
 	static const uint8_t in[] = {0xba, 0xf8, 0x03, 0xec, 0xeb, 0xfd};
 	static const uint8_t spin[] = {0xeb, 0xfe};
 	static const uint8_t halt[] = {0xfb, 0xf4, 0xeb, 0xfd}; /* sti; again: hlt */
-	if (state == BARE)
-		return;
-	set_up();
 	if (state == HELD_IN)
 		set_guest(in, sizeof(in));
 	else if (state == SPINNING)
@@ -316,6 +314,14 @@ void enter(enum state state)
 		set_guest(halt, sizeof(halt));
 	else
 		set_guest(out, sizeof(out));
+}
+
+void enter(enum state state)
+{
+	if (state == BARE)
+		return;
+	set_up();
+	set_guest_of(state);
 	if (state == SET_UP)
 		return;
 	expect(ask(MAIN, empty_member(START)), 0, "start");
@@ -327,6 +333,30 @@ void enter(enum state state)
 		vcpu_send(&vcpus[i], resume_with(0));
 	if (state == HELD || state == HELD_IN)
 		expect(vcpu_receive(&vcpus[0]), 0, "the guest's access");
+}
+
+/* ---- Means ---- */
+
+static void *in_thread(void *run)
+{
+	((void (*)(void))run)();
+	return NULL;
+}
+
+void start_thread(void (*run)(void))
+{
+	pthread_t thread;
+	int error = pthread_create(&thread, NULL, in_thread, (void *)run);
+	if (error)
+		problem("a thread: %s", strerror(error));
+}
+
+uint32_t random_word(void)
+{
+	static _Thread_local uint32_t state = 2463534242u;
+	state ^= state << 13;
+	state ^= state >> 17;
+	return state ^= state << 5;
 }
 
 /* ---- To the runner ---- */

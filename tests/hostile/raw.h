@@ -62,6 +62,7 @@ enum {
 	SUBSCRIBE,
 	SET_MSR_FILTER,
 	GET_END,
+	GET_AREA,
 };
 
 /* Members of VcpuRequest. */
@@ -128,6 +129,8 @@ struct reply {
 int send_packet(int socket, const void *data, size_t size, const int *fds, int fd_count);
 /* Receive a packet. Returns the reply's error, or LOST if the connection has ended. */
 int receive(int socket, struct reply *out_reply);
+/* The error of a response. */
+int error_of(const uint8_t *data, size_t size);
 /* Ask and forget what comes, but its error. */
 int ask_fds(int socket, const struct bytes *request, const int *fds, int fd_count);
 int ask(int socket, const struct bytes *request);
@@ -167,10 +170,18 @@ enum state {
 	HALTED,   /* the guest waits for an interrupt */
 };
 void enter(enum state);
+/* What the guest does in a state that is entered by hand. */
+void set_guest_of(enum state);
 /* The code that the guest runs from its reset on: at most 16 bytes. */
 void set_guest(const void *code, size_t size);
 extern uint8_t *rom;
 extern int rom_fd;
+
+/* ---- Means ---- */
+
+void start_thread(void (*run)(void));
+/* The same ones in each thread. */
+uint32_t random_word(void);
 
 /* ---- To the runner ---- */
 
@@ -192,7 +203,8 @@ struct hostile_case {
 	enum state state;
 	void (*run)(void); /* afterwards the host lives; a flood does not return */
 };
-extern const struct hostile_case packet_cases[], memory_cases[], vcpu_cases[], flood_cases[], process_cases[];
+extern const struct hostile_case packet_cases[], memory_cases[], vcpu_cases[], flood_cases[], process_cases[],
+    page_cases[];
 /* Run a case that has no stdio to talk by, if this is one. */
 void run_alone(const char *name);
 /* From the command line: seconds, a count or what the case wants. */

@@ -15,6 +15,7 @@ import time
 
 DEADLINE_S = 30  # for what must come at all, on a loaded machine
 STOP_S = 1.0  # from SIGTERM to the end of the host
+PROMPT_STOP_S, QUIET_SHARE = 0.1, 0.2  # beyond the grace, where others use no more than so many processors
 BUSY_STOP_S, BUSY_SHARE = 5.0, 0.5  # and while others use more than so many processors
 GRACE_MS = 50
 LOG_BURST, LOG_PER_SECOND = 2 * 2000, 2 * 200  # twice src/wire/limits.h: two sources of lines
@@ -217,6 +218,7 @@ class Run:
         self.window = None
         self.others = 0.0  # processors that somebody else used meanwhile
         self.stop_s = None
+        self.is_slow = False  # for a machine that was quiet
 
     def complain(self, text):
         self.problems.append(text)
@@ -276,6 +278,7 @@ class Run:
         self.process.send_signal(signal.SIGTERM)
         self.await_end()
         self.stop_s = time.monotonic() - began
+        self.is_slow = self.case.prompt and self.stop_s > GRACE_MS / 1000 + PROMPT_STOP_S and others.share() <= QUIET_SHARE
         if self.stop_s > (STOP_S if others.share() <= BUSY_SHARE else BUSY_STOP_S):
             self.complain(f"the stop took {self.stop_s:.2f} s, while others used {others.share():.1f} processors")
 
@@ -308,7 +311,7 @@ class Run:
         if case.kind == "ends":
             self.await_end()
             return
-        if case.kind == "flood":
+        if case.kind in ("flood", "hangs"):
             begin = time.monotonic() + 0.1
             others, ticks, began = Others(), main_ticks(pid), time.monotonic()
             while time.monotonic() < begin + case.seconds and self.process.poll() is None:
@@ -316,7 +319,7 @@ class Run:
             self.window = (begin, time.monotonic())
             self.others = others.share()
             share = (main_ticks(pid) - ticks) / TICKS_PER_S / (time.monotonic() - began)
-            if self.rig.canary and share > HOST_SHARE:
+            if case.kind == "flood" and self.rig.canary and share > HOST_SHARE:
                 self.complain(f"the host's main thread had {share:.2f} of a CPU")
             if self.process.poll() is not None:
                 self.complain("the host ended by itself")

@@ -115,11 +115,22 @@ def run_flood(rig, case):
     return slow
 
 
+def run_promptly(rig, case):
+    """Run it, and again if only its stop was slow: what is quiet is known for the whole of it, and not for each moment."""
+    for _ in range(ATTEMPTS):
+        run = rigs.Run(rig, case)
+        problems = run.execute()
+        print(f"# {case.name}: stopped in {1000 * (run.stop_s or 0):.0f} ms, others use {run.others:.1f} processors")
+        if problems or not run.is_slow:
+            return problems
+    return [f"the stop took {1000 * run.stop_s:.0f} ms on a quiet machine"]
+
+
 def run_case(rig, case, seconds):
     case.seconds = seconds
     if case.kind == "flood" and rig.canary:
         return run_flood(rig, case)
-    return rigs.Run(rig, case).execute()
+    return run_promptly(rig, case) if case.prompt else rigs.Run(rig, case).execute()
 
 
 def become_ordinary(directory, plugin):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Kills plugvm, its plugin and the helper's processes with SIGKILL at random points: after a random time, or at a random
- * one of the system calls that they make. Whenever it comes, the end is the documented one, it comes at once, and
+ * Kills plugvm, its plugin and the helper's processes with SIGKILL at random points: after a random time, at a random
+ * one of the system calls that they make, or a random number of instructions after one. Whenever it comes, the end is the documented one, it comes at once, and
  * nothing stays: no process, mount, cgroup or file.
  * The same seed gives the same points (rig.h has the options). Prints TAP.
  */
@@ -12,23 +12,27 @@
 
 #include "rig.h"
 
-#define SAMPLES 5 /* runs without a kill, for the range of the points */
-#define TRIES   4 /* runs for a kill, at most */
-#define LIMITED 4 /* each such run in a jail is one with control groups */
+#define SAMPLES 5    /* runs without a kill, for the range of the points */
+#define TRIES   4    /* runs for a kill, at most */
+#define STEPS   3000 /* more than an exit and its answer take */
+#define LIMITED 4    /* each such run in a jail is one with control groups */
 
 struct subject {
 	enum victim victim;
 	bool is_jailed;
 	bool by_call;
+	bool by_step;   /* some instructions after that call: what the shared memory is used by makes few */
 	unsigned parts; /* of eighths of the number of runs */
 };
 
 /* Of the kills of plugin and host each, five eighths are jailed and by a system call. */
 static const struct subject subjects[] = {
-    {VICTIM_PLUGIN, true, true, 3},   {VICTIM_PLUGIN, true, false, 3}, {VICTIM_PLUGIN, false, true, 1},
-    {VICTIM_PLUGIN, false, false, 1}, {VICTIM_HOST, true, true, 3},    {VICTIM_HOST, true, false, 3},
-    {VICTIM_HOST, false, true, 1},    {VICTIM_HOST, false, false, 1},  {VICTIM_BUILDER, true, true, 1},
-    {VICTIM_INIT, true, true, 1},
+    {VICTIM_PLUGIN, true, true, false, 3},  {VICTIM_PLUGIN, true, false, false, 3},
+    {VICTIM_PLUGIN, false, true, false, 1}, {VICTIM_PLUGIN, false, false, false, 1},
+    {VICTIM_HOST, true, true, false, 3},    {VICTIM_HOST, true, false, false, 3},
+    {VICTIM_HOST, false, true, false, 1},   {VICTIM_HOST, false, false, false, 1},
+    {VICTIM_BUILDER, true, true, false, 1}, {VICTIM_INIT, true, true, false, 1},
+    {VICTIM_PLUGIN, true, true, true, 3},   {VICTIM_HOST, true, true, true, 3},
 };
 
 /* ---- What a kill must come to ---- */
@@ -127,15 +131,22 @@ static bool kill_subject(const struct rig *rig, size_t number)
 		                      .number = ANY_CALL};
 		if (subject->by_call)
 			point.call = 1 + (unsigned)rig_random(rig, number, i, whole.calls[subject->victim]);
-		else
+		if (subject->by_step)
+			point.steps = 1 + (unsigned)rig_random(rig, COUNT(subjects) + number, i, STEPS);
+		if (!subject->by_call)
 			point.delay_ns = rig_random(rig, number, i, life);
+		/* Each second one over the packets; instructions are those of the shared memory. */
+		if (i % 2 == 1 && !subject->by_step)
+			setenv("PLUGVM_CHANNEL", "packets", 1);
 		rig_run(rig, &point, &outcome);
+		unsetenv("PLUGVM_CHANNEL");
 		const char *problem = check(rig, &point, &outcome, &stale);
 		if (problem) {
 			failed++;
-			printf("# run %u, call %u, after %.3f ms: %s\n# status %d, host %.1f ms, all %.1f ms; "
+			printf("# run %u, call %u and %u steps, after %.3f ms: %s\n# status %d, host %.1f ms, all "
+			       "%.1f ms; "
 			       "printed: %s\n",
-			       i, point.call, (double)point.delay_ns / 1e6, problem, outcome.status,
+			       i, point.call, point.steps, (double)point.delay_ns / 1e6, problem, outcome.status,
 			       outcome.host_us / 1e3, outcome.all_us / 1e3, outcome.text);
 		}
 		if (outcome.was_killed) {
@@ -167,7 +178,9 @@ int main(int argc, char **argv)
 		bool ok = kill_subject(&rig, i);
 		printf("%s %zu - the %s is killed %s%s\n", ok ? "ok" : "not ok", i + 1,
 		       victim_names[subjects[i].victim],
-		       subjects[i].by_call ? "at a random system call" : "at a random time",
+		       subjects[i].by_step   ? "at a random instruction after one"
+		       : subjects[i].by_call ? "at a random system call"
+		                             : "at a random time",
 		       subjects[i].is_jailed ? "" : ", unjailed");
 		all_ok = all_ok && ok;
 	}

@@ -35,6 +35,7 @@ struct task {
 	enum victim role; /* VICTIM_NONE: of the plugin's family */
 	bool is_gone;
 	bool is_failing;              /* the call that it is in */
+	unsigned steps;               /* until it dies */
 	struct user_regs_struct regs; /* when that began */
 };
 
@@ -203,12 +204,26 @@ static void count_call(struct run *run, struct task *task)
 	if (point->number == ANY_CALL ? all != point->call
 	                              : (int)info.entry.nr != point->number || same != point->call)
 		return;
+	if (point->steps > 0) {
+		task->steps = point->steps;
+		return;
+	}
 	run->kill_ns = now_ns();
 	run->outcome->was_killed = true;
 	if (point->error)
 		begin_failure(task, info.entry.nr);
 	else
 		kill(task->pid, SIGKILL);
+}
+
+/* The task has executed an instruction. */
+static void count_step(struct run *run, struct task *task)
+{
+	if (--task->steps > 0)
+		return;
+	run->kill_ns = now_ns();
+	run->outcome->was_killed = true;
+	kill(task->pid, SIGKILL);
 }
 
 /* A traced task has stopped: let it go on. */
@@ -218,6 +233,9 @@ static void go_on(struct run *run, pid_t tid, int status)
 	int signal = WSTOPSIG(status), event = status >> 16;
 	if (signal == (SIGTRAP | 0x80)) {
 		count_call(run, task);
+		signal = 0;
+	} else if (signal == SIGTRAP && event == 0 && task->steps > 0) {
+		count_step(run, task);
 		signal = 0;
 	} else if (event == PTRACE_EVENT_STOP && signal != SIGTRAP) {
 		ptrace(PTRACE_LISTEN, tid, NULL, NULL);
@@ -232,7 +250,10 @@ static void go_on(struct run *run, pid_t tid, int status)
 	}
 	bool wants_calls = task->is_failing || (run->kill_ns == 0 && (run->point->victim == VICTIM_NONE ||
 	                                                              run->point->victim == task->role));
-	ptrace(wants_calls ? PTRACE_SYSCALL : PTRACE_CONT, tid, NULL, (void *)(uintptr_t)signal);
+	ptrace(task->steps > 0 ? PTRACE_SINGLESTEP
+	       : wants_calls   ? PTRACE_SYSCALL
+	                       : PTRACE_CONT,
+	       tid, NULL, (void *)(uintptr_t)signal);
 }
 
 /* ---- The run ---- */

@@ -25,7 +25,8 @@ struct point {
 	bool is_limited; /* by control groups, where they can be had */
 	/* 0: by time. Else all is traced, and it happens as the victim makes this call: the nth, or the nth of a kind. */
 	unsigned call;
-	int number; /* ANY_CALL, or the kind */
+	int number;     /* ANY_CALL, or the kind */
+	unsigned steps; /* so many instructions of that thread later, system calls being one each */
 	/* 0: the victim dies. Else the call fails with this; only our own calls count, not those of loader and plugin. */
 	int error;
 	uint64_t delay_ns; /* from the begin of the victim's life; for the host that is its exec */
