@@ -4,9 +4,9 @@
 
 usage: summary.py LABEL=TESTLOG.json|LABEL=TAP.txt ...
 
-Reads meson's testlog.json files (every test in them prints TAP) and plain TAP files, prints the names of what failed
-and the reason of what was skipped, and ends with one line: N passed, N failed, N skipped. Fails if anything failed, if
-nothing passed, or if a suite skipped all that it had.
+Reads meson's testlog.json files (every test in them prints TAP) and plain TAP files, prints the reason of what was
+skipped, then the names of what failed with what it said, and ends with one line: N passed, N failed, N skipped. Fails if
+anything failed, if nothing passed, or if a suite skipped all that it had.
 """
 
 import json
@@ -18,13 +18,26 @@ RESULT = re.compile(r"^(not )?ok\b\s*(\d+)?\s*-?\s*(.*)$")
 PLAN = re.compile(r"^1\.\.(\d+)")
 SKIPS_ALL = re.compile(r"^1\.\.0\s*#\s*skip\S*\s*(.*)$", re.IGNORECASE)
 REASON = re.compile(r"^# skip: (.*)$")
+# Of what a failed test said, before its result and after it.
+LINES_BEFORE, LINES_AFTER = 40, 10
+
+
+def said_around(lines, at):
+    """Return what was said for the result in line `at`: from the result before it to the next, and not all if it is much."""
+    first = last = at
+    while first > max(0, at - LINES_BEFORE) and not RESULT.match(lines[first - 1]):
+        first -= 1
+    while last + 1 < min(len(lines), at + 1 + LINES_AFTER) and not RESULT.match(lines[last + 1]):
+        last += 1
+    return lines[first : last + 1]
 
 
 def read_tap(name, text, finished):
-    """Return (counts, failures, skips) of one test program's output."""
+    """Return (counts, failures, skips) of one test program's output; a failure is its name and what was said."""
     counts, failures, skips, reasons = Counter(), [], [], []
     planned = seen = 0
-    for line in text.splitlines():
+    lines = text.splitlines()
+    for at, line in enumerate(lines):
         if whole := SKIPS_ALL.match(line):
             seen += 1
             counts["skipped"] += 1
@@ -43,42 +56,48 @@ def read_tap(name, text, finished):
                 skips.append(f"{name}: {reasons.pop(0) if reasons else plain}")
             elif result.group(1):
                 counts["failed"] += 1
-                failures.append(f"{name}: {title}")
+                failures.append((f"{name}: {title}", said_around(lines, at)))
             else:
                 counts["passed"] += 1
     if seen < planned or (not finished and not failures) or seen == 0:
         counts["failed"] += 1
-        failures.append(f"{name}: ended after {seen} of {planned} results")
+        failures.append((f"{name}: ended after {seen} of {planned} results", lines[-LINES_BEFORE:]))
     return counts, failures, skips
 
 
 def read_file(path):
-    """Yield (name, output, finished) for each test program in a file."""
+    """Yield (name, output, errors, finished) for each test program in a file."""
     if not path.endswith(".json"):
         with open(path, encoding="utf-8", errors="replace") as file:
-            yield path, file.read(), True
+            yield path, file.read(), "", True
         return
     with open(path, encoding="utf-8", errors="replace") as file:
         for line in file:
             test = json.loads(line)
-            yield test["name"], test.get("stdout", ""), test["result"] in ("OK", "SKIP", "EXPECTEDFAIL", "FAIL")
+            finished = test["result"] in ("OK", "SKIP", "EXPECTEDFAIL", "FAIL")
+            yield test["name"], test.get("stdout", ""), test.get("stderr", ""), finished
 
 
 def main(arguments):
-    total, empty = Counter(), []
+    total, empty, failed = Counter(), [], []
     for argument in arguments:
         label, path = argument.split("=", 1)
         part = Counter()
-        for name, text, finished in read_file(path):
+        for name, text, errors, finished in read_file(path):
             counts, failures, skips = read_tap(name, text, finished)
             part += counts
-            for failure in failures:
-                print(f"FAILED   {label} {failure}")
+            if failures:
+                failures[-1][1].extend(errors.splitlines()[-LINES_BEFORE:])
+            failed += [(f"{label} {failure}", said) for failure, said in failures]
             for skip in skips:
                 print(f"skipped  {label} {skip}")
         if not part["passed"]:
             empty.append(label)
         total += part
+    for failure, said in failed:
+        print(f"FAILED   {failure}")
+        for line in said:
+            print(f"         | {line}")
     for label in empty:
         print(f"FAILED   {label}: nothing in it passed")
         total["failed"] += 1
