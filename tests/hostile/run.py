@@ -33,7 +33,7 @@ SLOW_SECONDS = 2
 MANY, MANY_LONG, LONG_SECONDS = 17000, 100000, 5
 # The latency is judged where the machine is quiet: with little of it alone, and with few processors used by others, who use
 # them by slices of some ms. Elsewhere a bound holds.
-QUIET_US, QUIET_SHARE, BUSY_US = 1000, 0.2, 50000
+QUIET_US, QUIET_SHARE, QUIET_STOLEN, BUSY_US = 1000, 0.2, 0.02, 50000
 # What a busy loop costs the VM beside it comes in ticks of the scheduler, and is a tenth in one run of what it is in the next: the
 # worst of them is what any plugin can do.
 BURN_FACTOR = 1.5
@@ -78,10 +78,14 @@ class Watch:
         return problems
 
     def is_quiet(self, run):
-        return max(self.rig.canary.alone[-1:], default=BUSY_US) <= QUIET_US and run.others <= QUIET_SHARE
+        """Before it, during it and after it."""
+        if run.others > QUIET_SHARE or run.stolen > QUIET_STOLEN:
+            return False
+        self.rig.canary.watch_alone(ALONE_SECONDS)
+        return max(self.rig.canary.alone[-2:], default=BUSY_US) <= QUIET_US
 
     def judge(self, case, run):
-        """Returns what is wrong with it, and prints the figures."""
+        """Returns what is wrong with the latency beside it, and prints the figures."""
         beside, alone = self.beside(run), self.alone()
         if beside is None:
             return ["too few exits of the VM beside it"]
@@ -97,22 +101,27 @@ class Watch:
 
 
 def run_flood(rig, case):
-    """Run it, and again with the busy loop before it, and longer, if only the VM beside it was slow."""
+    """Run it, and again with the busy loop before it, and longer, if only the VM beside it was slow or the host was busy."""
     watch = Watch(rig)
     for attempt in range(ATTEMPTS):
         rig.canary.watch_alone(ALONE_SECONDS * min(1 + attempt, 3))
         problems = watch.burn(case.spins, case.seconds) if attempt > 0 else []
         run = rigs.Run(rig, case)
         problems += run.execute()
-        slow = watch.judge(case, run) if not problems else []
-        if problems or not slow:
+        if problems:
             return problems
-        if attempt > 0 and not watch.is_quiet(run):
-            print(f"# {case.name}: the latency is not judged: others use {run.others:.1f} processors")
+        slow = watch.judge(case, run)
+        busy = []
+        if run.main_share > rigs.HOST_SHARE:
+            busy = [f"the host's main thread had {run.main_share:.2f} of a CPU"]
+        if slow and not busy and attempt > 0 and not watch.is_quiet(run):
+            print(f"# {case.name}: the latency is not judged: others use {run.others:.1f} processors, {run.stolen:.2f} stolen")
             if watch.beside(run) is not None and watch.beside(run) <= BUSY_US:
                 return []
+        if not slow and not busy:
+            return []
         case.seconds = min(2 * case.seconds, ATTEMPT_SECONDS_MAX)
-    return slow
+    return slow + busy
 
 
 def run_promptly(rig, case):
