@@ -7,8 +7,8 @@
 
 #include "raw.h"
 
-static const struct hostile_case *const tables[] = {packet_cases, memory_cases,  vcpu_cases,
-                                                    flood_cases,  process_cases, page_cases};
+static const struct hostile_case *const tables[] = {packet_cases,  memory_cases, vcpu_cases, flood_cases,
+                                                    process_cases, area_cases,   page_cases, wait_cases};
 
 static const struct hostile_case *find(const char *name)
 {

@@ -204,7 +204,7 @@ struct hostile_case {
 	void (*run)(void); /* afterwards the host lives; a flood does not return */
 };
 extern const struct hostile_case packet_cases[], memory_cases[], vcpu_cases[], flood_cases[], process_cases[],
-    page_cases[];
+    area_cases[], page_cases[], wait_cases[];
 /* Run a case that has no stdio to talk by, if this is one. */
 void run_alone(const char *name);
 /* From the command line: seconds, a count or what the case wants. */
