@@ -161,9 +161,8 @@ void plugin_end_resume(struct plugin_end *end, const void *data, uint32_t size, 
 {
 	assert(size <= LIMIT_ACCESS_BYTES);
 	struct page_answer answer = {.kind = PAGE_RESUME, .set = set, .wanted = wanted, .size = size};
-	/* The answer to a read may be made where it goes. */
 	if (size > PAGE_VALUE_BYTES)
-		memmove(end->page->data, data, size);
+		memcpy(end->page->data, data, size);
 	else if (size > 0)
 		memcpy(&answer.value, data, size);
 	post_turn(end, &answer);

@@ -7,19 +7,13 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
-#include <string.h>
 #include <sys/socket.h>
 
 #include "base/error.h"
 #include "base/packet.h"
 #include "channel/host_end.h"
+#include "host/page_registers.h"
 #include "kvm/sync.h"
-
-/* The sets that KVM keeps in struct kvm_run have the same bits there. */
-#define SYNC_SETS (PAGE_REGS | PAGE_SREGS | PAGE_EVENTS)
-_Static_assert((int)PAGE_REGS == KVM_SYNC_X86_REGS && (int)PAGE_SREGS == KVM_SYNC_X86_SREGS &&
-                   (int)PAGE_EVENTS == KVM_SYNC_X86_EVENTS,
-               "the same bits");
 
 void link_use_page(struct vcpu_link *link, struct host_end *end)
 {
@@ -48,47 +42,11 @@ static int posted(struct vcpu_link *link, int result)
 	return result < 0 ? result : 0;
 }
 
-static void put(struct host_end *end, enum page_set set, const void *registers, uint16_t *valid)
-{
-	host_end_put_registers(end, set, registers);
-	*valid |= (uint16_t)set;
-}
-
-/* Put what the plugin wants with each event into the page. Returns which sets are there. */
-static uint16_t put_wanted(struct vcpu_link *link, struct host_end *end, struct plugvm_vcpu *vcpu)
-{
-	uint16_t valid = 0;
-	if (!vcpu || !link->page_wanted)
-		return 0;
-	/* Without an ioctl, if the last thing that happened was an exit. What KVM does not give is left out. */
-	kvm_sync_fetch(vcpu, link->page_wanted);
-	const struct kvm_sync_regs *values = kvm_sync_sets(vcpu);
-	uint32_t current = kvm_sync_current(vcpu) & link->page_wanted;
-	if (current & PAGE_REGS)
-		put(end, PAGE_REGS, &values->regs, &valid);
-	if (current & PAGE_SREGS)
-		put(end, PAGE_SREGS, &values->sregs, &valid);
-	if (current & PAGE_EVENTS)
-		put(end, PAGE_EVENTS, &values->events, &valid);
-	return valid;
-}
-
-/* Those that a hint has attached. */
-static void put_attached(struct host_end *end, const wire_VcpuResponse_Wait_Io *io, uint16_t *valid)
-{
-	if (io->regs.size > 0)
-		put(end, PAGE_REGS, io->regs.data, valid);
-	if (io->sregs.size > 0)
-		put(end, PAGE_SREGS, io->sregs.data, valid);
-	if (io->debugregs.size > 0)
-		put(end, PAGE_DEBUGREGS, io->debugregs.data, valid);
-}
-
 static int post_access(struct vcpu_link *link, struct host_end *end, const wire_VcpuResponse *event,
                        uint16_t valid)
 {
 	const wire_VcpuResponse_Wait_Io *io = &event->message.wait.exit.io;
-	put_attached(end, io, &valid);
+	valid |= page_registers_put_attached(end, io);
 	struct host_access access = {
 	    .flags = (uint16_t)((io->is_write ? PAGE_IS_WRITE : 0) |
 	                        (io->space == wire_AddressSpace_MMIO ? PAGE_IS_MMIO : 0)),
@@ -111,7 +69,7 @@ static size_t encode(struct vcpu_link *link, const wire_VcpuResponse *response)
 int link_page_post(struct vcpu_link *link, struct plugvm_vcpu *vcpu, const wire_VcpuResponse *event)
 {
 	struct host_end *end = page_of(link);
-	uint16_t valid = put_wanted(link, end, vcpu);
+	uint16_t valid = vcpu && link->page_wanted ? page_registers_put_wanted(end, vcpu, link->page_wanted) : 0;
 	if (event->which_message == wire_VcpuResponse_wait_tag &&
 	    event->message.wait.which_exit == wire_VcpuResponse_Wait_io_tag)
 		return post_access(link, end, event, valid);
@@ -185,26 +143,13 @@ int link_page_await(struct vcpu_link *link, uint64_t deadline_ns, wire_VcpuReque
 void link_page_take_registers(struct vcpu_link *link, struct plugvm_vcpu *vcpu,
                               struct vcpu_registers *out_registers)
 {
-	struct host_end *end = page_of(link);
-	struct vcpu_registers *registers = out_registers;
-	registers->has_regs = link->page_set & PAGE_REGS;
-	registers->has_sregs = link->page_set & PAGE_SREGS;
-	registers->has_events = link->page_set & PAGE_EVENTS;
-	registers->has_debugregs = link->page_set & PAGE_DEBUGREGS;
-	if (registers->has_regs)
-		host_end_take_registers(end, PAGE_REGS, &registers->regs);
-	if (registers->has_sregs)
-		host_end_take_registers(end, PAGE_SREGS, &registers->sregs);
-	if (registers->has_events)
-		host_end_take_registers(end, PAGE_EVENTS, &registers->events);
-	if (registers->has_debugregs)
-		host_end_take_registers(end, PAGE_DEBUGREGS, &registers->debugregs);
-	uint16_t wanted = link->page_next_wanted & SYNC_SETS;
+	page_registers_take(page_of(link), link->page_set, out_registers);
+	uint16_t wanted = page_registers_wanted(link->page_next_wanted);
 	if (wanted == link->page_wanted)
 		return;
 	link->page_wanted = wanted;
 	if (vcpu)
-		kvm_sync_want(vcpu, link->page_wanted);
+		kvm_sync_want(vcpu, wanted);
 }
 
 int link_page_posted_write(struct vcpu_link *link, const struct guest_access *access, uint64_t deadline_ns)

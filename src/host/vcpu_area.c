@@ -54,6 +54,7 @@ void vcpu_area_fini(struct vcpu_area *area)
 		area_fini(&area->area);
 	free(area->ends);
 	area->ends = NULL;
+	pthread_mutex_destroy(&area->lock);
 }
 
 void vcpu_area_begin(struct vcpu_area *area)

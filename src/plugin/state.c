@@ -9,43 +9,27 @@
 #include <string.h>
 
 #include "channel/plugin_end.h"
-#include "plugin/stats.h"
 #include "plugin/vcpu.h"
-
-static const struct {
-	wire_VcpuRequest_StateSet on_wire;
-	size_t offset; /* of the copy in struct state */
-	size_t size;
-	enum page_set in_page;
-} sets[STATE_KINDS] = {
-    [STATE_REGS] = {wire_VcpuRequest_StateSet_REGS, offsetof(struct state, regs), sizeof(struct kvm_regs),
-                    PAGE_REGS},
-    [STATE_SREGS] = {wire_VcpuRequest_StateSet_SREGS, offsetof(struct state, sregs), sizeof(struct kvm_sregs),
-                     PAGE_SREGS},
-    [STATE_DEBUGREGS] = {wire_VcpuRequest_StateSet_DEBUGREGS, offsetof(struct state, debugregs),
-                         sizeof(struct kvm_debugregs), PAGE_DEBUGREGS},
-    [STATE_EVENTS] = {wire_VcpuRequest_StateSet_EVENTS, offsetof(struct state, events),
-                      sizeof(struct kvm_vcpu_events), PAGE_EVENTS},
-};
 
 /* After so many events in a row whose registers nobody looked at, they do not come any more. */
 #define UNUSED_MAX 64
 
 static uint8_t *copy_of(struct state *state, enum state_kind kind)
 {
-	return (uint8_t *)state + sets[kind].offset;
+	return (uint8_t *)&state->values + state_sets[kind].offset;
 }
 
-static struct wire_bytes pending_of(const struct state *state, enum state_kind kind)
+struct wire_bytes state_pending(const struct state *state, enum state_kind kind)
 {
 	if (state->copies[kind] != STATE_PENDING)
 		return (struct wire_bytes){NULL, 0};
-	return (struct wire_bytes){(const uint8_t *)state + sets[kind].offset, sets[kind].size};
+	return (struct wire_bytes){(const uint8_t *)&state->values + state_sets[kind].offset,
+	                           state_sets[kind].size};
 }
 
-static void keep_snapshot(struct state *state, enum state_kind kind, struct wire_bytes snapshot)
+void state_keep(struct state *state, enum state_kind kind, struct wire_bytes snapshot)
 {
-	if (snapshot.size != sets[kind].size)
+	if (snapshot.size != state_sets[kind].size)
 		return;
 	memcpy(copy_of(state, kind), snapshot.data, snapshot.size);
 	state->copies[kind] = STATE_SNAPSHOT;
@@ -57,23 +41,17 @@ void state_forget(struct state *state)
 		state->copies[kind] = STATE_ABSENT;
 }
 
-void state_keep_snapshots(struct state *state, const wire_VcpuResponse_Wait_Io *io)
-{
-	keep_snapshot(state, STATE_REGS, io->regs);
-	keep_snapshot(state, STATE_SREGS, io->sregs);
-	keep_snapshot(state, STATE_DEBUGREGS, io->debugregs);
-}
-
 void state_keep_page(struct state *state, struct plugin_end *end, uint16_t valid)
 {
 	for (enum state_kind kind = 0; kind < STATE_KINDS; kind++) {
-		if (!(valid & sets[kind].in_page))
+		if (!(valid & state_sets[kind].in_page))
 			continue;
-		memcpy(copy_of(state, kind), plugin_end_registers(end, sets[kind].in_page), sets[kind].size);
+		memcpy(copy_of(state, kind), plugin_end_registers(end, state_sets[kind].in_page),
+		       state_sets[kind].size);
 		state->copies[kind] = STATE_SNAPSHOT;
 		if (++state->unused[kind] == UNUSED_MAX) {
 			state->unused[kind] = 0;
-			state->wanted &= (uint16_t)~sets[kind].in_page;
+			state->wanted &= (uint16_t)~state_sets[kind].in_page;
 		}
 	}
 }
@@ -84,17 +62,11 @@ uint16_t state_put_page(struct state *state, struct plugin_end *end)
 	for (enum state_kind kind = 0; kind < STATE_KINDS; kind++) {
 		if (state->copies[kind] != STATE_PENDING)
 			continue;
-		memcpy(plugin_end_registers(end, sets[kind].in_page), copy_of(state, kind), sets[kind].size);
-		set |= (uint16_t)sets[kind].in_page;
+		memcpy(plugin_end_registers(end, state_sets[kind].in_page), copy_of(state, kind),
+		       state_sets[kind].size);
+		set |= (uint16_t)state_sets[kind].in_page;
 	}
 	return set;
-}
-
-void state_attach(const struct state *state, wire_VcpuRequest_Resume *resume)
-{
-	resume->regs = pending_of(state, STATE_REGS);
-	resume->sregs = pending_of(state, STATE_SREGS);
-	resume->debugregs = pending_of(state, STATE_DEBUGREGS);
 }
 
 static int send_set(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, struct wire_bytes value)
@@ -109,12 +81,12 @@ static int send_set(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, str
 
 static int send_pending(struct crosvm_vcpu *vcpu, enum state_kind kind)
 {
-	struct wire_bytes pending = pending_of(&vcpu->state, kind);
+	struct wire_bytes pending = state_pending(&vcpu->state, kind);
 	if (pending.size == 0)
 		return 0;
 	/* Whatever comes of it, the value does not travel again. */
 	vcpu->state.copies[kind] = STATE_ABSENT;
-	return send_set(vcpu, sets[kind].on_wire, pending);
+	return send_set(vcpu, state_sets[kind].on_wire, pending);
 }
 
 int state_flush(struct crosvm_vcpu *vcpu)
@@ -148,17 +120,16 @@ static int get_stopped(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out
 		return -EBUSY;
 	vcpu->state.unused[kind] = 0;
 	if (vcpu->channel.page)
-		vcpu->state.wanted |= (uint16_t)sets[kind].in_page;
+		vcpu->state.wanted |= (uint16_t)state_sets[kind].in_page;
 	if (vcpu->state.copies[kind] == STATE_SNAPSHOT) {
-		memcpy(out, copy_of(&vcpu->state, kind), sets[kind].size);
+		memcpy(out, copy_of(&vcpu->state, kind), state_sets[kind].size);
 		return 0;
 	}
-	/* Of the events every other set may make something else. */
-	int error = kind == STATE_EVENTS ? state_flush(vcpu) : send_pending(vcpu, kind);
-	return error ? error : fetch(vcpu, sets[kind].on_wire, out, sets[kind].size);
+	int error = state_sets[kind].depends_on_all ? state_flush(vcpu) : send_pending(vcpu, kind);
+	return error ? error : fetch(vcpu, state_sets[kind].on_wire, out, state_sets[kind].size);
 }
 
-static int state_get(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out)
+int state_get(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out)
 {
 	if (!vcpu || !out)
 		return -EINVAL;
@@ -170,22 +141,15 @@ static int state_get(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out)
 	return error;
 }
 
-static void drop_snapshot(struct state *state, enum state_kind kind)
+static void drop_snapshots(struct state *state, uint32_t kinds)
 {
-	if (state->copies[kind] == STATE_SNAPSHOT)
-		state->copies[kind] = STATE_ABSENT;
+	for (enum state_kind kind = 0; kind < STATE_KINDS; kind++) {
+		if (kinds & 1u << kind && state->copies[kind] == STATE_SNAPSHOT)
+			state->copies[kind] = STATE_ABSENT;
+	}
 }
 
-/* KVM changes one set with another: an exception that waits goes with the registers, an interrupt is in the sregs too. */
-static void drop_dependent(struct state *state, enum state_kind kind)
-{
-	if (kind == STATE_REGS || kind == STATE_SREGS)
-		drop_snapshot(state, STATE_EVENTS);
-	if (kind == STATE_EVENTS)
-		drop_snapshot(state, STATE_SREGS);
-}
-
-static int state_set(struct crosvm_vcpu *vcpu, enum state_kind kind, const void *value)
+int state_set(struct crosvm_vcpu *vcpu, enum state_kind kind, const void *value)
 {
 	if (!vcpu || !value)
 		return -EINVAL;
@@ -193,9 +157,9 @@ static int state_set(struct crosvm_vcpu *vcpu, enum state_kind kind, const void 
 	if (error)
 		return error;
 	if (vcpu->stopped) {
-		memcpy(copy_of(&vcpu->state, kind), value, sets[kind].size);
+		memcpy(copy_of(&vcpu->state, kind), value, state_sets[kind].size);
 		vcpu->state.copies[kind] = STATE_PENDING;
-		drop_dependent(&vcpu->state, kind);
+		drop_snapshots(&vcpu->state, state_sets[kind].drops);
 	} else {
 		error = -EBUSY;
 	}
@@ -203,44 +167,7 @@ static int state_set(struct crosvm_vcpu *vcpu, enum state_kind kind, const void 
 	return error;
 }
 
-int crosvm_vcpu_get_regs(struct crosvm_vcpu *vcpu, struct kvm_regs *out_regs)
-{
-	STATS();
-	return state_get(vcpu, STATE_REGS, out_regs);
-}
-
-int crosvm_vcpu_set_regs(struct crosvm_vcpu *vcpu, const struct kvm_regs *regs)
-{
-	STATS();
-	return state_set(vcpu, STATE_REGS, regs);
-}
-
-int crosvm_vcpu_get_sregs(struct crosvm_vcpu *vcpu, struct kvm_sregs *out_sregs)
-{
-	STATS();
-	return state_get(vcpu, STATE_SREGS, out_sregs);
-}
-
-int crosvm_vcpu_set_sregs(struct crosvm_vcpu *vcpu, const struct kvm_sregs *sregs)
-{
-	STATS();
-	return state_set(vcpu, STATE_SREGS, sregs);
-}
-
-int crosvm_vcpu_get_debugregs(struct crosvm_vcpu *vcpu, struct kvm_debugregs *out_debugregs)
-{
-	STATS();
-	return state_get(vcpu, STATE_DEBUGREGS, out_debugregs);
-}
-
-int crosvm_vcpu_set_debugregs(struct crosvm_vcpu *vcpu, const struct kvm_debugregs *debugregs)
-{
-	STATS();
-	return state_set(vcpu, STATE_DEBUGREGS, debugregs);
-}
-
-/* Get a set that is not deferred. */
-static int get_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, void *out, size_t size)
+int state_get_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, void *out, size_t size)
 {
 	if (!vcpu || !out)
 		return -EINVAL;
@@ -249,13 +176,13 @@ static int get_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, void
 		return error;
 	error = vcpu->stopped ? fetch(vcpu, set, out, size) : -EBUSY;
 	/* KVM takes a pending INIT when it is asked for the mp state. */
-	for (enum state_kind kind = 0; kind < STATE_KINDS && set == wire_VcpuRequest_StateSet_MP; kind++)
-		drop_snapshot(&vcpu->state, kind);
+	if (set == wire_VcpuRequest_StateSet_MP)
+		drop_snapshots(&vcpu->state, ~0u);
 	vcpu_leave(vcpu);
 	return error;
 }
 
-static int set_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, const void *value, size_t size)
+int state_set_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, const void *value, size_t size)
 {
 	if (!vcpu || !value)
 		return -EINVAL;
@@ -270,38 +197,4 @@ static int set_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, cons
 	}
 	vcpu_leave(vcpu);
 	return error;
-}
-
-#define STATE_CALLS(name, SET, type)                                                          \
-	int crosvm_vcpu_get_##name(struct crosvm_vcpu *vcpu, struct type *out)                \
-	{                                                                                     \
-		STATS();                                                                      \
-		return get_now(vcpu, wire_VcpuRequest_StateSet_##SET, out, sizeof(*out));     \
-	}                                                                                     \
-	int crosvm_vcpu_set_##name(struct crosvm_vcpu *vcpu, const struct type *value)        \
-	{                                                                                     \
-		STATS();                                                                      \
-		return set_now(vcpu, wire_VcpuRequest_StateSet_##SET, value, sizeof(*value)); \
-	}
-
-STATE_CALLS(fpu, FPU, kvm_fpu)
-STATE_CALLS(lapic_state, LAPIC, kvm_lapic_state)
-STATE_CALLS(mp_state, MP, kvm_mp_state)
-STATE_CALLS(xcrs, XCREGS, kvm_xcrs)
-
-/* The events travel like registers where there is a page. */
-int crosvm_vcpu_get_vcpu_events(struct crosvm_vcpu *vcpu, struct kvm_vcpu_events *out_events)
-{
-	STATS();
-	if (vcpu && vcpu->has_page)
-		return state_get(vcpu, STATE_EVENTS, out_events);
-	return get_now(vcpu, wire_VcpuRequest_StateSet_EVENTS, out_events, sizeof(*out_events));
-}
-
-int crosvm_vcpu_set_vcpu_events(struct crosvm_vcpu *vcpu, const struct kvm_vcpu_events *events)
-{
-	STATS();
-	if (vcpu && vcpu->has_page)
-		return state_set(vcpu, STATE_EVENTS, events);
-	return set_now(vcpu, wire_VcpuRequest_StateSet_EVENTS, events, sizeof(*events));
 }

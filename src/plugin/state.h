@@ -16,21 +16,26 @@
 #ifndef PLUGVM_PLUGIN_STATE_H
 #define PLUGVM_PLUGIN_STATE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "crosvm.h"
+#include "plugin/state_x86.h"
 #include "wire/codec.h"
 
 struct plugin_end;
 
-/* The sets whose setting is deferred; every other one is set and got at once. */
-enum state_kind {
-	STATE_REGS,
-	STATE_SREGS,
-	STATE_DEBUGREGS,
-	STATE_EVENTS, /* where there is a page; elsewhere no resume takes it along */
-	STATE_KINDS,
+/* What a set is, by its kind; of these the setting is deferred, every other set is set and got at once: state_x86.c. */
+struct state_set {
+	wire_VcpuRequest_StateSet on_wire;
+	size_t offset; /* of the copy in struct state_values */
+	size_t size;
+	uint16_t in_page;    /* its bit of enum page_set */
+	uint32_t drops;      /* the kinds, as bits, whose snapshots are none any more once it is set */
+	bool depends_on_all; /* every other set may make something else of it */
 };
+extern const struct state_set state_sets[STATE_KINDS];
 
 enum state_copy {
 	STATE_ABSENT,   /* only the host has it */
@@ -40,10 +45,7 @@ enum state_copy {
 
 struct state {
 	enum state_copy copies[STATE_KINDS];
-	struct kvm_regs regs;
-	struct kvm_sregs sregs;
-	struct kvm_debugregs debugregs;
-	struct kvm_vcpu_events events;
+	struct state_values values;
 	/* With a page: which sets come with the events from now on, as enum page_set, and how long each was of no use. */
 	uint16_t wanted;
 	uint8_t unused[STATE_KINDS];
@@ -53,6 +55,7 @@ struct state {
 void state_forget(struct state *state);
 
 /* Keep the snapshots that came with an event. One of another size than this library knows is none. */
+void state_keep(struct state *state, enum state_kind kind, struct wire_bytes snapshot);
 void state_keep_snapshots(struct state *state, const wire_VcpuResponse_Wait_Io *io);
 
 /* The same where there is a page; `valid` is of enum page_set. */
@@ -61,10 +64,22 @@ void state_keep_page(struct state *state, struct plugin_end *end, uint16_t valid
 /* Put what is pending into the page. Returns which sets that are. */
 uint16_t state_put_page(struct state *state, struct plugin_end *end);
 
+/* What is pending of a set, or nothing; it points into `state`. */
+struct wire_bytes state_pending(const struct state *state, enum state_kind kind);
+
 /* Add what is pending to the resume, which then points into `state`. */
 void state_attach(const struct state *state, wire_VcpuRequest_Resume *resume);
 
 /* Send what is pending ahead of the resume, because something that it must come before is about to go. */
 int state_flush(struct crosvm_vcpu *vcpu);
+
+/*
+ * What crosvm.h's functions do. -EINVAL: NULL; -EBUSY: the vCPU is not stopped; or the host's errno. The first two are for
+ * the sets that are deferred.
+ */
+int state_get(struct crosvm_vcpu *vcpu, enum state_kind kind, void *out);
+int state_set(struct crosvm_vcpu *vcpu, enum state_kind kind, const void *value);
+int state_get_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, void *out, size_t size);
+int state_set_now(struct crosvm_vcpu *vcpu, wire_VcpuRequest_StateSet set, const void *value, size_t size);
 
 #endif
