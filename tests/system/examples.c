@@ -3,6 +3,7 @@
  * Checks that each example prints what its `expected` file says, and that the firmware plugin boots real firmware.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -114,12 +115,28 @@ static void run_firmware(struct run *run, const char *image, const char *timeout
 	                     "--timeout", timeout, image));
 }
 
+/*
+ * In the lab one boot in a hundred goes astray while it waits for a key, and more where the machine below is busy: the BIOS is
+ * found where it has no code, without an exit to us since the last interrupt that it handled (tests/lab/README.md).
+ */
+static bool went_astray(const struct run *run)
+{
+	return getenv("PLUGVM_LAB") && strstr(run->err.text, "the firmware was still running") &&
+	       strstr(run->out.text, "Press ESC for boot menu.");
+}
+
 static void expect_boot(const char *image)
 {
 	struct run run;
 	if (access(image, R_OK) < 0)
 		test_skip("SeaBIOS is not installed");
-	run_firmware(&run, image, "180");
+	const char *timeout = getenv("PLUGVM_LAB") ? "60" : "180";
+	run_firmware(&run, image, timeout);
+	for (int again = 0; again < 2 && went_astray(&run); again++) {
+		print_message("# a boot went astray, as some do in the lab\n");
+		run_fini(&run);
+		run_firmware(&run, image, timeout);
+	}
 	run_expect_status(&run, 0);
 	if (!strstr(run.out.text, "SeaBIOS (version") || !strstr(run.out.text, "No bootable device."))
 		fail_msg("the log is not that of a boot: %s", run.out.text);
