@@ -70,7 +70,7 @@ int host_end_access(struct host_end *end, const struct host_access *access)
 		return -EPROTO;
 	if (access->flags & PAGE_IS_WRITE) {
 		bool is_long = access->size > PAGE_VALUE_BYTES;
-		memcpy(is_long ? end->page->data : (uint8_t *)&event.value, access->data, access->size);
+		page_copy_access(is_long ? end->page->data : (uint8_t *)&event.value, access->data, access->size);
 	}
 	publish_limit(end);
 	return post_turn(end, &event);

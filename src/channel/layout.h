@@ -136,6 +136,28 @@ static inline uint32_t page_next_turn(uint32_t turn)
 	return turn + 1 ? turn + 1 : 1;
 }
 
+/* Copy the bytes of an access. The usual sizes take no call. */
+static inline void page_copy_access(void *out, const void *bytes, size_t size)
+{
+	switch (size) {
+	case 1:
+		memcpy(out, bytes, 1);
+		break;
+	case 2:
+		memcpy(out, bytes, 2);
+		break;
+	case 4:
+		memcpy(out, bytes, 4);
+		break;
+	case 8:
+		memcpy(out, bytes, 8);
+		break;
+	default:
+		memcpy(out, bytes, size);
+		break;
+	}
+}
+
 /*
  * Copy out of the page. What is checked afterwards is the copy and nothing else: without the last line, which tells the
  * compiler that the copy is looked at and that the page has changed, it may load twice, check one load and hand on the other.

@@ -164,7 +164,7 @@ void plugin_end_resume(struct plugin_end *end, const void *data, uint32_t size, 
 	if (size > PAGE_VALUE_BYTES)
 		memcpy(end->page->data, data, size);
 	else if (size > 0)
-		memcpy(&answer.value, data, size);
+		page_copy_access(&answer.value, data, size);
 	post_turn(end, &answer);
 }
 

@@ -12,6 +12,7 @@ int published_init(struct published *published, uint32_t reader_count, void (*fr
 {
 	memset(published, 0, sizeof(*published));
 	atomic_init(&published->current, NULL);
+	atomic_init(&published->version, 1);
 	published->readers = aligned_alloc(_Alignof(struct published_reader),
 	                                   reader_count * sizeof(published->readers[0]));
 	/* One value per reader can be held, and one more has just been replaced. */
@@ -62,6 +63,8 @@ void published_replace(struct published *published, const void *value)
 {
 	/* Pairs with the loads in published_read(): a reader sees the new value, or is seen with the old one. */
 	const void *old = atomic_exchange_explicit(&published->current, value, memory_order_seq_cst);
+	/* Pairs with published_version(): who gets the new number reads the new value. */
+	atomic_fetch_add_explicit(&published->version, 1, memory_order_release);
 	if (old)
 		published->retired[published->retired_count++] = old;
 
@@ -81,6 +84,11 @@ void published_replace(struct published *published, const void *value)
 			published->free_value((void *)published->retired[i]);
 	}
 	published->retired_count = kept;
+}
+
+uint64_t published_version(const struct published *published)
+{
+	return atomic_load_explicit(&published->version, memory_order_acquire);
 }
 
 const void *published_read(struct published *published, uint32_t reader)

@@ -21,6 +21,7 @@ struct published_reader {
 
 struct published {
 	_Atomic(const void *) current;
+	_Atomic(uint64_t) version; /* counts the replacements, from 1 */
 	struct published_reader *readers;
 	uint32_t reader_count;
 	const void **retired;   /* room for reader_count + 1 */
@@ -38,6 +39,12 @@ void published_fini(struct published *published);
 const void *published_current(const struct published *published);
 /* Make `value`, which may be NULL, the current one and own it. When this has returned every later read gives it. */
 void published_replace(struct published *published, const void *value);
+
+/*
+ * Return a number that changes with each replacement, never 0. What a reader reads after it has got this number may be
+ * used for as long as the number is the same, though it be replaced meanwhile: that replacement has not returned yet.
+ */
+uint64_t published_version(const struct published *published);
 
 /* Return the current value, which stays valid until done. NULL needs no done. Thread number `reader`. */
 const void *published_read(struct published *published, uint32_t reader);

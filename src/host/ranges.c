@@ -32,6 +32,13 @@ struct range_table {
 	} index[];
 };
 
+/* What a reader found last: a device is often accessed many times in a row. */
+struct range_memo {
+	_Alignas(64) struct range range;
+	uint64_t version; /* of its space's table; 0: nothing */
+	enum address_space space;
+};
+
 static const struct range_table empty_table;
 static const struct chunk empty_chunk;
 
@@ -87,6 +94,14 @@ int ranges_init(struct ranges *ranges, uint32_t reader_count)
 	int result = 0;
 	for (int space = 0; space < ADDRESS_SPACE_COUNT && result == 0; space++)
 		result = published_init(&ranges->tables[space], reader_count, table_free);
+	if (result == 0) {
+		size_t size = reader_count * sizeof(ranges->memos[0]);
+		ranges->memos = aligned_alloc(_Alignof(struct range_memo), size);
+		if (ranges->memos)
+			memset(ranges->memos, 0, size);
+		else
+			result = -ENOMEM;
+	}
 	if (result < 0)
 		ranges_fini(ranges);
 	return result;
@@ -96,6 +111,8 @@ void ranges_fini(struct ranges *ranges)
 {
 	for (int space = 0; space < ADDRESS_SPACE_COUNT; space++)
 		published_fini(&ranges->tables[space]);
+	free(ranges->memos);
+	ranges->memos = NULL;
 }
 
 /* Returns the table as the writer sees it. */
@@ -205,16 +222,25 @@ int ranges_release(struct ranges *ranges, enum address_space space, uint64_t sta
 bool ranges_find(struct ranges *ranges, uint32_t reader, enum address_space space, uint64_t address,
                  uint32_t width, struct range *out_range)
 {
+	struct range_memo *memo = &ranges->memos[reader];
+	uint64_t version = published_version(&ranges->tables[space]);
+	if (memo->version == version && memo->space == space && memo->range.start <= address &&
+	    address <= memo->range.last) {
+		*out_range = memo->range;
+		return true;
+	}
+
 	uint64_t last;
 	if (!checked_last_u64(address, width ? width : 1, &last))
 		last = UINT64_MAX;
-
 	const struct range_table *table = published_read(&ranges->tables[space], reader);
 	if (!table)
 		return false;
 	const struct range *found = find_touched(table, address, last);
-	if (found)
+	if (found) {
 		*out_range = *found;
+		*memo = (struct range_memo){.range = *found, .version = version, .space = space};
+	}
 	published_done(&ranges->tables[space], reader);
 	return found != NULL;
 }

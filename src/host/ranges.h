@@ -18,6 +18,7 @@ struct range {
 
 struct ranges {
 	struct published tables[ADDRESS_SPACE_COUNT]; /* struct range_table of ranges.c */
+	struct range_memo *memos;                     /* one for each reader */
 	uint32_t next_id;
 };
 

@@ -226,7 +226,7 @@ static int take_page_access(struct crosvm_vcpu *vcpu, const struct plugin_event 
 {
 	uint32_t length = access->size;
 	if (access->is_write)
-		memcpy(vcpu->answer.bytes, access->data, length);
+		page_copy_access(vcpu->answer.bytes, access->data, length);
 	else
 		memset(vcpu->answer.bytes, 0, length);
 	vcpu->answer_size = access->is_write ? 0 : length;

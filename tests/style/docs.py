@@ -341,7 +341,7 @@ def check_dependencies(root):
 
 def check_flags(root):
     """Each compiler flag of meson.build has its reason in HACKING.md, and no other."""
-    flags = re.findall(r"^\s+'(-[Wf][\w=-]+)',$", read(root, "meson.build"), flags=re.MULTILINE)
+    flags = re.findall(r"^\s+'(-[Wf][\w=-]+|-m[\w-]+)(?:=[^']*)?',$", read(root, "meson.build"), flags=re.MULTILINE)
     section = read(root, "HACKING.md").partition("## Warnings")[2].partition("\n## ")[0]
     described = " ".join(cells[0] for cells in table_rows(section))
     yield from differences(flags, re.findall(r"`(-[^`]+)`", described), "HACKING.md, flags")

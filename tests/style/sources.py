@@ -12,7 +12,7 @@ from tap import Tap
 # What is trusted, in the parts that one reads apart: what serves a plugin, the memory that it shares with one, what
 # builds its jail before it runs, and the compiler of policies.
 TRUSTED_CODE_LINES_MAX = {
-    "host": (("src/base/", "src/wire/", "src/kvm/", "src/host/"), 6950),
+    "host": (("src/base/", "src/wire/", "src/kvm/", "src/host/"), 7000),
     "channel": (("src/channel/",), 1700),
     "jail": (("src/jail/", "src/init/"), 4250),
     "policy": (("src/policy/",), 2200),

@@ -545,6 +545,56 @@ static void test_stuck_reader(void **state)
 	assert_int_equal(table->retired_count, 0);
 }
 
+/* ---- What a reader keeps ---- */
+
+static uint32_t id_of(struct ranges *ranges, enum address_space space, uint64_t address)
+{
+	struct range found = {.id = UINT32_MAX};
+	return ranges_find(ranges, 0, space, address, 1, &found) ? found.id : UINT32_MAX;
+}
+
+/* Each lookup comes twice: what the first one found answers the second, and must not when it is wrong by then. */
+static void test_found_before(void **state)
+{
+	struct ranges *ranges = *state;
+	uint32_t first, second, third;
+	/* Nothing was found yet, and nothing is at 0. */
+	assert_int_equal(id_of(ranges, PORT, 0), UINT32_MAX);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0x10, 4, false, &first), 0);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(id_of(ranges, PORT, 0x10), first);
+		assert_int_equal(id_of(ranges, PORT, 0x13), first);
+		/* Beside it, and in the other space. */
+		assert_int_equal(id_of(ranges, PORT, 0xf), UINT32_MAX);
+		assert_int_equal(id_of(ranges, PORT, 0x14), UINT32_MAX);
+		assert_int_equal(id_of(ranges, MMIO, 0x10), UINT32_MAX);
+	}
+
+	/* An access that only reaches into it is not in it. */
+	assert_true(finds(ranges, PORT, 0xe, 4, 0x10));
+	assert_int_equal(ranges_reserve(ranges, PORT, 0xc, 3, true, &second), 0);
+	assert_true(finds(ranges, PORT, 0xe, 4, 0xc));
+	assert_int_equal(id_of(ranges, PORT, 0x10), first);
+
+	/* The same addresses, a new reservation of another kind. */
+	assert_int_equal(ranges_release(ranges, PORT, 0x10), 0);
+	assert_int_equal(id_of(ranges, PORT, 0x10), UINT32_MAX);
+	assert_int_equal(ranges_reserve(ranges, PORT, 0x10, 2, true, &third), 0);
+	struct range found;
+	for (int i = 0; i < 2; i++) {
+		assert_true(ranges_find(ranges, 0, PORT, 0x11, 1, &found));
+		assert_int_equal(found.id, third);
+		assert_true(found.async_write);
+		assert_int_equal(id_of(ranges, PORT, 0x12), UINT32_MAX);
+	}
+
+	/* The other space's table changes: its own number does, and this one's range stays right. */
+	assert_int_equal(ranges_reserve(ranges, MMIO, 0x11, 1, false, &second), 0);
+	assert_int_equal(id_of(ranges, PORT, 0x11), third);
+	assert_int_equal(id_of(ranges, MMIO, 0x11), second);
+	assert_int_equal(id_of(ranges, PORT, 0x11), third);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -554,6 +604,7 @@ int main(void)
 	    TEST(test_overlap),
 	    TEST(test_straddling_access),
 	    TEST(test_ids),
+	    TEST(test_found_before),
 	    TEST(test_limit),
 	    TEST(test_model),
 	    TEST(test_many),
