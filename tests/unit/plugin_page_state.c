@@ -4,6 +4,7 @@
  * what comes along, what is of no use stops to come; what is set goes with the resume, and what is refused comes back.
  */
 #include "plugin_fake_page.c"
+#include "plugin_sets.h"
 
 struct set {
 	enum page_set in_page;
@@ -13,15 +14,6 @@ struct set {
 	int (*set)(struct crosvm_vcpu *, const void *);
 };
 
-#define DEFINE_SET(name)                                                   \
-	static int get_##name(struct crosvm_vcpu *vcpu, void *out)         \
-	{                                                                  \
-		return crosvm_vcpu_get_##name(vcpu, out);                  \
-	}                                                                  \
-	static int set_##name(struct crosvm_vcpu *vcpu, const void *value) \
-	{                                                                  \
-		return crosvm_vcpu_set_##name(vcpu, value);                \
-	}
 DEFINE_SET(regs)
 DEFINE_SET(sregs)
 DEFINE_SET(debugregs)

@@ -4,6 +4,7 @@
  * when it travels, the snapshots that come with an event, refusals, and replies that are none.
  */
 #include "plugin_fake_host.c"
+#include "plugin_sets.h"
 
 #include <sys/stat.h>
 
@@ -16,15 +17,6 @@ struct set {
 	int (*set)(struct crosvm_vcpu *, const void *);
 };
 
-#define DEFINE_SET(name)                                                   \
-	static int get_##name(struct crosvm_vcpu *vcpu, void *out)         \
-	{                                                                  \
-		return crosvm_vcpu_get_##name(vcpu, out);                  \
-	}                                                                  \
-	static int set_##name(struct crosvm_vcpu *vcpu, const void *value) \
-	{                                                                  \
-		return crosvm_vcpu_set_##name(vcpu, value);                \
-	}
 DEFINE_SET(regs)
 DEFINE_SET(sregs)
 DEFINE_SET(debugregs)
