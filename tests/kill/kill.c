@@ -1,38 +1,47 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Kills plugvm, its plugin and the helper's processes with SIGKILL at random points: after a random time, at a random
- * one of the system calls that they make, or a random number of instructions after one. Whenever it comes, the end is the documented one, it comes at once, and
- * nothing stays: no process, mount, cgroup or file.
+ * one of the system calls that they make, or a random number of instructions after one that belongs to the hand-over of an
+ * exit. Whenever it comes, the end is the documented one, it comes at once, and nothing stays: no process, mount, cgroup
+ * or file.
  * The same seed gives the same points (rig.h has the options). Prints TAP.
  */
 #include <err.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
 
 #include "rig.h"
 
 #define SAMPLES 5    /* runs without a kill, for the range of the points */
 #define TRIES   4    /* runs for a kill, at most */
-#define STEPS   3000 /* more than an exit and its answer take */
+#define STEPS   2000 /* more than an exit and its answer take */
 #define LIMITED 4    /* each such run in a jail is one with control groups */
 
 struct subject {
 	enum victim victim;
 	bool is_jailed;
 	bool by_call;
-	bool by_step;   /* some instructions after that call: what the shared memory is used by makes few */
 	unsigned parts; /* of eighths of the number of runs */
+	int step_from;  /* 0, or some instructions after one of the later calls of this number */
 };
 
 /* Of the kills of plugin and host each, five eighths are jailed and by a system call. */
 static const struct subject subjects[] = {
-    {VICTIM_PLUGIN, true, true, false, 3},  {VICTIM_PLUGIN, true, false, false, 3},
-    {VICTIM_PLUGIN, false, true, false, 1}, {VICTIM_PLUGIN, false, false, false, 1},
-    {VICTIM_HOST, true, true, false, 3},    {VICTIM_HOST, true, false, false, 3},
-    {VICTIM_HOST, false, true, false, 1},   {VICTIM_HOST, false, false, false, 1},
-    {VICTIM_BUILDER, true, true, false, 1}, {VICTIM_INIT, true, true, false, 1},
-    {VICTIM_PLUGIN, true, true, true, 3},   {VICTIM_HOST, true, true, true, 3},
+    {VICTIM_PLUGIN, true, true, 3, 0},
+    {VICTIM_PLUGIN, true, false, 3, 0},
+    {VICTIM_PLUGIN, false, true, 1, 0},
+    {VICTIM_PLUGIN, false, false, 1, 0},
+    {VICTIM_HOST, true, true, 3, 0},
+    {VICTIM_HOST, true, false, 3, 0},
+    {VICTIM_HOST, false, true, 1, 0},
+    {VICTIM_HOST, false, false, 1, 0},
+    {VICTIM_BUILDER, true, true, 1, 0},
+    {VICTIM_INIT, true, true, 1, 0},
+    /* A plugin that is traced sleeps between two exits; the host's last ioctls are KVM_RUN. */
+    {VICTIM_PLUGIN, true, true, 4, SYS_futex},
+    {VICTIM_HOST, true, true, 4, SYS_ioctl},
 };
 
 /* ---- What a kill must come to ---- */
@@ -110,6 +119,21 @@ static bool sample(const struct rig *rig, const struct subject *subject, struct 
 	return true;
 }
 
+/*
+ * After a call of that kind while the guest runs: in the second half of the host's ioctls, and in the second quarter of the
+ * plugin's waits and wake-ups, of which there are fewer when only the plugin is traced and the host is fast.
+ */
+static void choose_step(const struct rig *rig, size_t number, unsigned i, const struct outcome *whole,
+                        struct point *point)
+{
+	point->number = subjects[number].step_from;
+	unsigned count = whole->kinds[point->victim][point->number];
+	unsigned first = point->victim == VICTIM_HOST ? count / 2 : count / 8;
+	unsigned range = point->victim == VICTIM_HOST ? count - first : count / 4;
+	point->call = 1 + first + (unsigned)rig_random(rig, number, i, range);
+	point->steps = 1 + (unsigned)rig_random(rig, COUNT(subjects) + number, i, STEPS);
+}
+
 static bool kill_subject(const struct rig *rig, size_t number)
 {
 	const struct subject *subject = &subjects[number];
@@ -129,14 +153,14 @@ static bool kill_subject(const struct rig *rig, size_t number)
 		                      .is_jailed = subject->is_jailed,
 		                      .is_limited = subject->is_jailed && i % LIMITED == 0,
 		                      .number = ANY_CALL};
-		if (subject->by_call)
+		if (subject->step_from)
+			choose_step(rig, number, i, &whole, &point);
+		else if (subject->by_call)
 			point.call = 1 + (unsigned)rig_random(rig, number, i, whole.calls[subject->victim]);
-		if (subject->by_step)
-			point.steps = 1 + (unsigned)rig_random(rig, COUNT(subjects) + number, i, STEPS);
 		if (!subject->by_call)
 			point.delay_ns = rig_random(rig, number, i, life);
 		/* Each second one over the packets; instructions are those of the shared memory. */
-		if (i % 2 == 1 && !subject->by_step)
+		if (i % 2 == 1 && !subject->step_from)
 			setenv("PLUGVM_CHANNEL", "packets", 1);
 		rig_run(rig, &point, &outcome);
 		unsetenv("PLUGVM_CHANNEL");
@@ -155,7 +179,10 @@ static bool kill_subject(const struct rig *rig, size_t number)
 		}
 	}
 	printf("# %u kills in %u runs; without one, ", killed, tries);
-	if (subject->by_call)
+	if (subject->step_from)
+		printf("%u calls of number %d\n", whole.kinds[subject->victim][subject->step_from],
+		       subject->step_from);
+	else if (subject->by_call)
 		printf("%u calls\n", whole.calls[subject->victim]);
 	else
 		printf("%.1f ms\n", (double)life / 1e6);
@@ -175,10 +202,14 @@ int main(int argc, char **argv)
 	bool all_ok = true;
 	printf("# seed %llu\n1..%zu\n", (unsigned long long)rig.seed, COUNT(subjects));
 	for (size_t i = 0; i < COUNT(subjects); i++) {
+		/* A plugin that spins makes no calls. */
+		if (subjects[i].step_from)
+			setenv("PLUGVM_SPIN", "0", 1);
 		bool ok = kill_subject(&rig, i);
+		unsetenv("PLUGVM_SPIN");
 		printf("%s %zu - the %s is killed %s%s\n", ok ? "ok" : "not ok", i + 1,
 		       victim_names[subjects[i].victim],
-		       subjects[i].by_step   ? "at a random instruction after one"
+		       subjects[i].step_from ? "at a random instruction of the hand-over"
 		       : subjects[i].by_call ? "at a random system call"
 		                             : "at a random time",
 		       subjects[i].is_jailed ? "" : ", unjailed");
