@@ -74,7 +74,9 @@ class Watch:
         case.seconds = seconds
         run = rigs.Run(self.rig, case)
         problems = run.execute()
-        self.beside_burn[spins] = max(self.beside_burn.get(spins, 0), self.beside(run) or 0)
+        # What others do meanwhile is no busy loop's.
+        if run.others <= QUIET_SHARE and run.stolen <= QUIET_STOLEN:
+            self.beside_burn[spins] = max(self.beside_burn.get(spins, 0), self.beside(run) or 0)
         return problems
 
     def is_quiet(self, run):
@@ -113,7 +115,9 @@ def run_flood(rig, case):
         slow = watch.judge(case, run)
         busy = []
         if run.main_share > rigs.HOST_SHARE:
-            busy = [f"the host's main thread had {run.main_share:.2f} of a CPU"]
+            busy.append(f"the host's main thread had {run.main_share:.2f} of a CPU")
+        if run.is_slow:
+            busy.append(f"the stop took {1000 * run.stop_s:.0f} ms on a quiet machine")
         if slow and not busy and attempt > 0 and not watch.is_quiet(run):
             print(f"# {case.name}: the latency is not judged: others use {run.others:.1f} processors, {run.stolen:.2f} stolen")
             if watch.beside(run) is not None and watch.beside(run) <= BUSY_US:
