@@ -30,6 +30,7 @@ struct bench_case {
 	size_t against;      /* the case that it is compared to, of the same family */
 	double limit;        /* what the ratio to that must not exceed; 0: none */
 	double limit_ns;     /* how much longer its median may be; 0: as long as it likes */
+	double most_ns;      /* what its median must not exceed; 0: anything */
 };
 
 #define FAMILY_CASES_MAX 16

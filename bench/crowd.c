@@ -88,7 +88,7 @@ bool crowd_run(struct whole *whole)
 {
 	bool found = false;
 	for (size_t i = 0; i < sizeof(shapes) / sizeof(shapes[0]); i++) {
-		if (!whole->is_wanted(whole->wanted, shapes[i].name) && !whole->is_wanted(whole->wanted, "exit") &&
+		if (!whole_wants(whole, shapes[i].name) && !whole->is_wanted(whole->wanted, "exit") &&
 		    !whole->is_wanted(whole->wanted, "exit/oversubscribed"))
 			continue;
 		found = true;

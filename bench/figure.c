@@ -20,6 +20,11 @@ double median_of(double *values, size_t count)
 	return values[count / 2];
 }
 
+bool whole_wants(const struct whole *whole, const char *name)
+{
+	return whole->is_wanted(whole->wanted, name) || (whole->wanted && whole->is_wanted(name, whole->wanted));
+}
+
 double figure_print(const struct whole *whole, const struct figure *figure)
 {
 	double p50 = median_of(figure->values, figure->count);

@@ -167,9 +167,9 @@ static void compare_starts(const uint64_t *unjailed, const uint64_t *jailed, siz
 {
 	double more = quantile_ms(jailed, runs, 0.5) - quantile_ms(unjailed, runs, 0.5);
 	double more_p99 = quantile_ms(jailed, runs, 0.99) - quantile_ms(unjailed, runs, 0.99);
-	printf(json ? "{\"case\": \"%s\", \"unit\": \"ms\", \"p50\": %.3f, \"p99\": %.3f}\n"
-	            : "%-28s median %9.3f ms  p99 %9.3f ms\n",
-	       "start/difference", more, more_p99);
+	printf(json ? "{\"case\": \"%s\", \"unit\": \"ms\", \"p50\": %.3f, \"p99\": %.3f, \"n\": %zu}\n"
+	            : "%-28s median %9.3f ms  p99 %9.3f ms  (%zu runs)\n",
+	       "start/difference", more, more_p99, runs);
 	if (more > START_LIMIT && !quick) {
 		warnx("the jail adds more than %.0f ms to a start", START_LIMIT);
 		*out_over_limit = true;

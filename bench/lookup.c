@@ -131,13 +131,23 @@ static size_t lookup_open(const struct bench_config *config, struct bench_case *
 		alone[i] = (struct lookup){.size = i};
 		beside_apart[i] = (struct lookup){.size = i, .beside = &apart[i]};
 		beside_shared[i] = (struct lookup){.size = i, .beside = &shared[i]};
-		out_cases[i] = (struct bench_case){names[0][i], lookup_block, &alone[i], LOOKUPS, 0, 0, 0};
-		out_cases[SIZES + i] = (struct bench_case){
-		    names[1][i], lookup_block, &beside_apart[i], LOOKUPS, i, 0, 0};
-		out_cases[2 * SIZES + i] = (struct bench_case){
-		    names[2][i], lookup_block, &beside_shared[i], LOOKUPS, SIZES + i, 0, 0};
-		out_cases[3 * SIZES + i] = (struct bench_case){
-		    names[3][i], change_block, &alone[i], 2, 3 * SIZES, 0, 0};
+		out_cases[i] = (struct bench_case){
+		    .name = names[0][i], .block = lookup_block, .context = &alone[i], .events = LOOKUPS};
+		out_cases[SIZES + i] = (struct bench_case){.name = names[1][i],
+		                                           .block = lookup_block,
+		                                           .context = &beside_apart[i],
+		                                           .events = LOOKUPS,
+		                                           .against = i};
+		out_cases[2 * SIZES + i] = (struct bench_case){.name = names[2][i],
+		                                               .block = lookup_block,
+		                                               .context = &beside_shared[i],
+		                                               .events = LOOKUPS,
+		                                               .against = SIZES + i};
+		out_cases[3 * SIZES + i] = (struct bench_case){.name = names[3][i],
+		                                               .block = change_block,
+		                                               .context = &alone[i],
+		                                               .events = 2,
+		                                               .against = 3 * SIZES};
 	}
 	return 4 * SIZES;
 }

@@ -100,6 +100,10 @@ static void print_case(struct bench *bench, size_t which)
 		warnx("%s takes more than %.2f times as long as %s", this->name, this->limit, other->name);
 		bench->over_limit = true;
 	}
+	if (this->most_ns > 0 && p50 > this->most_ns && bench->blocks == BLOCKS) {
+		warnx("%s takes more than %.0f ns", this->name, this->most_ns);
+		bench->over_limit = true;
+	}
 	if (this->limit_ns > 0 && added > this->limit_ns && bench->blocks == BLOCKS) {
 		warnx("%s takes more than %.0f ns longer than %s", this->name, this->limit_ns, other->name);
 		bench->over_limit = true;

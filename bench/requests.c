@@ -100,15 +100,24 @@ static size_t request_open(const struct bench_config *config, struct bench_case 
 	struct machine *machine = machine_new(config, 1, "requests", 1);
 	for (size_t i = 0; i < KINDS; i++) {
 		orders[i] = (struct machine_order){machine, bytes[i]};
-		out_cases[2 * i] = (struct bench_case){
-		    bare_names[i], ping_pong_block, &ping_pongs[i], 1, 2 * i, 0, 0};
-		out_cases[2 * i + 1] = (struct bench_case){
-		    names[i], machine_block, &orders[i], bytes[i] == ORDER_RESERVE ? 2 : 1, 2 * i, 0, 0};
+		out_cases[2 * i] = (struct bench_case){.name = bare_names[i],
+		                                       .block = ping_pong_block,
+		                                       .context = &ping_pongs[i],
+		                                       .events = 1,
+		                                       .against = 2 * i};
+		out_cases[2 * i + 1] = (struct bench_case){.name = names[i],
+		                                           .block = machine_block,
+		                                           .context = &orders[i],
+		                                           .events = bytes[i] == ORDER_RESERVE ? 2 : 1,
+		                                           .against = 2 * i};
 	}
 	/* What set_irq does, without the host. */
 	orders[KINDS] = (struct machine_order){machine, ORDER_IRQ_EVENT};
-	out_cases[2 * KINDS] = (struct bench_case){
-	    "requests/irq_event", machine_block, &orders[KINDS], 1, 1, 0, 0};
+	out_cases[2 * KINDS] = (struct bench_case){.name = "requests/irq_event",
+	                                           .block = machine_block,
+	                                           .context = &orders[KINDS],
+	                                           .events = 1,
+	                                           .against = 1};
 	return 2 * KINDS + 1;
 }
 

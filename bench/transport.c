@@ -272,17 +272,17 @@ static size_t first_transport;
 static size_t transport_open(const struct bench_config *config, struct bench_case *out_cases)
 {
 	static const struct bench_case cases[TRANSPORTS] = {
-	    [FAST] = {"channel/fast", transport_block, &transports[FAST], FAST_EVENTS, PIPE, 0.05, 0},
-	    [PIPE] = {"channel/pipe", transport_block, &transports[PIPE], 1, FAST, 0, 0},
-	    [PACKETS] = {"channel/packets", transport_block, &transports[PACKETS], 1, PIPE, 0, 0},
-	    [WORD] = {"channel/word", transport_block, &transports[WORD], FAST_EVENTS, FAST, 0, 0},
+	    [FAST] = {"channel/fast", transport_block, &transports[FAST], FAST_EVENTS, PIPE, 0.05, 0, 300},
+	    [PIPE] = {"channel/pipe", transport_block, &transports[PIPE], 1, FAST, 0, 0, 0},
+	    [PACKETS] = {"channel/packets", transport_block, &transports[PACKETS], 1, PIPE, 0, 0, 0},
+	    [WORD] = {"channel/word", transport_block, &transports[WORD], FAST_EVENTS, FAST, 0, 0, 0},
 	    [ASLEEP_ACROSS] = {"channel/fast-asleep-across", transport_block, &transports[ASLEEP_ACROSS], 1,
-	                       FUTEX_ACROSS, 1.2, 0},
+	                       FUTEX_ACROSS, 1.2, 0, 0},
 	    [FUTEX_ACROSS] = {"channel/futex-across", transport_block, &transports[FUTEX_ACROSS], 1, FUTEX_ACROSS,
-	                      0, 0},
-	    [ASLEEP] = {"channel/fast-asleep", transport_block, &transports[ASLEEP], 1, FUTEX, 1.2, 0},
-	    [FUTEX] = {"channel/futex", transport_block, &transports[FUTEX], 1, FUTEX, 0, 0},
-	    [PIPE_SAME] = {"channel/pipe-same", transport_block, &transports[PIPE_SAME], 1, FUTEX, 0, 0},
+	                      0, 0, 0},
+	    [ASLEEP] = {"channel/fast-asleep", transport_block, &transports[ASLEEP], 1, FUTEX, 1.2, 0, 0},
+	    [FUTEX] = {"channel/futex", transport_block, &transports[FUTEX], 1, FUTEX, 0, 0, 0},
+	    [PIPE_SAME] = {"channel/pipe-same", transport_block, &transports[PIPE_SAME], 1, FUTEX, 0, 0, 0},
 	};
 	/* Across needs two CPUs. */
 	first_transport = config->other_cpu == config->host_cpu ? ASLEEP : FAST;

@@ -17,6 +17,9 @@ struct whole {
 	bool over_limit;
 };
 
+/* Whether this is wanted, or something whose name goes on after it. */
+bool whole_wants(const struct whole *whole, const char *name);
+
 /* Measure those of the cases that are wanted and print them. Return whether there was one. */
 bool crowd_run(struct whole *whole);     /* crowd.c: exits per second of more threads than CPUs */
 bool footprint_run(struct whole *whole); /* footprint.c: starts, memory, CPU time */
