@@ -30,6 +30,8 @@
 /* More than KVM has. */
 #define CPUID_MAX 256
 
+#define CR0_PE 0x1u
+
 /* Shorter than the grace time that a host gives by default. */
 #define STOP_TIMEOUT_MS 500
 
@@ -45,6 +47,8 @@ struct machine {
 	struct devices *devices;
 	struct kvm_cpuid_entry2 cpuid[CPUID_MAX];
 	uint32_t cpuid_count;
+	struct machine_place place;
+	bool has_place;
 };
 
 static void check(int ret, const char *what)
@@ -129,6 +133,18 @@ static void find_vcpu(struct machine *machine)
 
 /* ---- Running ---- */
 
+static void note_place(struct machine *machine)
+{
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	machine->has_place = crosvm_vcpu_get_regs(machine->vcpu, &regs) == 0 &&
+	                     crosvm_vcpu_get_sregs(machine->vcpu, &sregs) == 0;
+	if (machine->has_place)
+		machine->place = (struct machine_place){.cs = sregs.cs.selector,
+		                                        .address = sregs.cs.base + regs.rip,
+		                                        .is_real = !(sregs.cr0 & CR0_PE)};
+}
+
 /* Serve one event. Returns 0 if there is another one to come. */
 static int vcpu_step(struct machine *machine)
 {
@@ -151,6 +167,7 @@ static int vcpu_step(struct machine *machine)
 			return MACHINE_GAVE_UP;
 		break;
 	case CROSVM_VCPU_EVENT_KIND_PAUSED:
+		note_place(machine);
 		return MACHINE_STOPPED;
 	}
 
@@ -234,4 +251,10 @@ bool machine_stop(struct machine *machine)
 		until.tv_sec++;
 	}
 	return pthread_timedjoin_np(machine->thread, NULL, &until) == 0;
+}
+
+bool machine_place(const struct machine *machine, struct machine_place *out_place)
+{
+	*out_place = machine->place;
+	return machine->has_place;
 }

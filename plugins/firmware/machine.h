@@ -35,4 +35,14 @@ enum machine_end machine_wait(struct machine *, unsigned int timeout_s);
  */
 bool machine_stop(struct machine *);
 
+/* Where the processor was when machine_stop() stopped it. */
+struct machine_place {
+	uint16_t cs;
+	uint64_t address; /* of the next instruction, linear */
+	bool is_real;     /* in real mode */
+};
+
+/* After machine_stop(). Returns false if nobody knows: the machine had ended by itself. */
+bool machine_place(const struct machine *, struct machine_place *out_place);
+
 #endif

@@ -111,6 +111,14 @@ static int report_end(enum machine_end end, unsigned int timeout_s)
 	return STATUS_FAILED;
 }
 
+static void report_place(const struct machine *machine)
+{
+	struct machine_place place;
+	if (machine_place(machine, &place))
+		warnx("the processor was at 0x%llx, CS 0x%x, in %s mode", (unsigned long long)place.address,
+		      place.cs, place.is_real ? "real" : "protected");
+}
+
 int main(int argc, char **argv)
 {
 	struct options options;
@@ -127,10 +135,13 @@ int main(int argc, char **argv)
 	struct machine *machine = machine_start(&image, options.memory_mib, devices);
 	image_free(&image);
 
-	int status = report_end(machine_wait(machine, options.timeout_s), options.timeout_s);
+	enum machine_end end = machine_wait(machine, options.timeout_s);
+	int status = report_end(end, options.timeout_s);
 
 	if (!machine_stop(machine))
 		_exit(STATUS_FAILED);
+	if (end == MACHINE_TIMED_OUT)
+		report_place(machine);
 
 	if (fflush(stdout) != 0 || ferror(stdout)) {
 		warnx("the log could not be written");
