@@ -41,8 +41,8 @@ const void *published_current(const struct published *published);
 void published_replace(struct published *published, const void *value);
 
 /*
- * Return a number that changes with each replacement, never 0. What a reader reads after it has got this number may be
- * used for as long as the number is the same, though it be replaced meanwhile: that replacement has not returned yet.
+ * Return a number that changes with each replacement, never 0. A reader may use a copy of what it reads after it has got this
+ * number for as long as the number is the same, though it be replaced meanwhile: that replacement has not returned yet.
  */
 uint64_t published_version(const struct published *published);
 
