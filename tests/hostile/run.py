@@ -103,7 +103,7 @@ class Watch:
 
 
 def run_flood(rig, case):
-    """Run it, and again with the busy loop before it, and longer, if only the VM beside it was slow or the host was busy."""
+    """Run it, and again with the busy loop before it, and longer, if all that is wrong is a time or a share."""
     watch = Watch(rig)
     for attempt in range(ATTEMPTS):
         rig.canary.watch_alone(ALONE_SECONDS * min(1 + attempt, 3))
@@ -113,19 +113,19 @@ def run_flood(rig, case):
         if problems:
             return problems
         slow = watch.judge(case, run)
-        busy = []
+        wrong = []
         if run.main_share > rigs.HOST_SHARE:
-            busy.append(f"the host's main thread had {run.main_share:.2f} of a CPU")
+            wrong.append(f"the host's main thread had {run.main_share:.2f} of a CPU")
         if run.is_slow:
-            busy.append(f"the stop took {1000 * run.stop_s:.0f} ms on a quiet machine")
-        if slow and not busy and attempt > 0 and not watch.is_quiet(run):
+            wrong.append(f"the stop took {1000 * run.stop_s:.0f} ms on a quiet machine")
+        if slow and not wrong and attempt > 0 and not watch.is_quiet(run):
             print(f"# {case.name}: the latency is not judged: others use {run.others:.1f} processors, {run.stolen:.2f} stolen")
             if watch.beside(run) is not None and watch.beside(run) <= BUSY_US:
                 return []
-        if not slow and not busy:
+        if not slow and not wrong:
             return []
         case.seconds = min(2 * case.seconds, ATTEMPT_SECONDS_MAX)
-    return slow + busy
+    return slow + wrong
 
 
 def run_promptly(rig, case):
